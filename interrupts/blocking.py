@@ -1,0 +1,157 @@
+"""The same service without async, for scripts and synchronous frameworks: one event loop in a thread of its own.
+
+There is no second implementation: each method below hands its call to the service and waits. Any number of threads may
+use one blocking service at once; their calls travel in the same batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import update_wrapper
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from interrupts.connect import connect
+from interrupts.positions import Position
+from interrupts.recorded import RecordedEvent
+from interrupts.service import InterruptService
+from interrupts.store.reader import LogReader
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+THREAD_END_TIMEOUT_S: Final = 10.0
+
+
+class _LoopThread:
+    """An event loop that runs in a thread, and callers that wait for it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="interrupts", daemon=True)
+        self._thread.start()
+
+    def wait(self, call: Coroutine[Any, Any, R]) -> R:
+        """The call's result. Refuses to wait in the loop's own thread, which would wait for ever."""
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            call.close()
+            closed = not self._thread.is_alive()
+            raise RuntimeError(
+                "The blocking service is closed: use it inside its `with` block."
+                if closed
+                else "A blocking call was made in the service's own thread, which it would block for ever. "
+                "In async code use `connect()`."
+            )
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def end(self) -> None:
+        """Stops the loop and waits for its thread, a bounded time."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(THREAD_END_TIMEOUT_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+class _Blocking:
+    """What the blocking faces share: the thread to wait for."""
+
+    def __init__(self, thread: _LoopThread) -> None:
+        self._thread = thread
+
+
+def _service_call(
+    method: Callable[Concatenate[InterruptService, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[BlockingInterruptService, P], R]:
+    def call(self: BlockingInterruptService, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._thread.wait(method(self._service, *args, **kwargs))
+
+    return update_wrapper(call, method)
+
+
+def _log_call(
+    method: Callable[Concatenate[LogReader, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[BlockingLogReader, P], R]:
+    def call(self: BlockingLogReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._thread.wait(method(self._reader, *args, **kwargs))
+
+    return update_wrapper(call, method)
+
+
+class BlockingLogReader(_Blocking):
+    """`service.log`, without async."""
+
+    def __init__(self, reader: LogReader, thread: _LoopThread) -> None:
+        super().__init__(thread)
+        self._reader = reader
+        self.partitions = reader.partitions
+        self.partition_of = reader.partition_of
+
+    range = _log_call(LogReader.range)
+    last = _log_call(LogReader.last)
+
+    def tail(self, partition: int, *, after: str | Position | None = None) -> Iterator[RecordedEvent]:
+        """Events after a position (or after now) as they come, without end. End it by leaving the loop."""
+        events = self._reader.tail(partition, after=after)
+        try:
+            while True:
+                yield self._thread.wait(_next(events))
+        finally:
+            self._thread.wait(events.aclose())
+
+
+async def _next(events: Any) -> RecordedEvent:
+    event: RecordedEvent = await anext(events)
+    return event
+
+
+class BlockingInterruptService(_Blocking):
+    """An `InterruptService` whose methods wait for their result. Make one with `interrupts.connect_blocking()`."""
+
+    def __init__(self, service: InterruptService, thread: _LoopThread) -> None:
+        super().__init__(thread)
+        self._service = service
+        self.log = BlockingLogReader(service.log, thread)
+
+    create_interrupt = _service_call(InterruptService.create_interrupt)
+    create_clarification = _service_call(InterruptService.create_clarification)
+    create_confirmation = _service_call(InterruptService.create_confirmation)
+    create_agent_review = _service_call(InterruptService.create_agent_review)
+    create_checkpoint = _service_call(InterruptService.create_checkpoint)
+    create_resource_exhausted = _service_call(InterruptService.create_resource_exhausted)
+    create_timeout = _service_call(InterruptService.create_timeout)
+    create_system_error = _service_call(InterruptService.create_system_error)
+    get_interrupt = _service_call(InterruptService.get_interrupt)
+    history = _service_call(InterruptService.history)
+    respond = _service_call(InterruptService.respond)
+    cancel = _service_call(InterruptService.cancel)
+    expire_pending = _service_call(InterruptService.expire_pending)
+
+
+def _without_async(
+    connect: Callable[P, AbstractAsyncContextManager[InterruptService]],
+) -> Callable[P, AbstractContextManager[BlockingInterruptService]]:
+    @contextmanager
+    def connect_blocking(*args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingInterruptService]:
+        """Like `connect()`, for code without async: `with connect_blocking() as service: ...`"""
+        thread = _LoopThread()
+        try:
+            opened = connect(*args, **kwargs)
+            service = thread.wait(opened.__aenter__())
+            try:
+                yield BlockingInterruptService(service, thread)
+            finally:
+                thread.wait(opened.__aexit__(None, None, None))
+        finally:
+            thread.end()
+
+    return connect_blocking
+
+
+connect_blocking = _without_async(connect)

@@ -1,0 +1,99 @@
+"""From a caller's words to a `Create` command: everything is checked here, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypedDict
+
+import msgspec
+
+from interrupts import schemas
+from interrupts.checks import check_id, check_kind, check_optional_id, check_text, created_content
+from interrupts.commands import Create
+from interrupts.config import InterruptConfig, merged
+from interrupts.events import CreatedContent
+from interrupts.ids import keyed_id, new_command_id, new_id
+from interrupts.model import InterruptKind
+from interrupts.ports import Ports
+from interrupts.terms import default_terms, fingerprint_of, settle
+
+
+class CreateOptions(TypedDict, total=False):
+    """What every creator takes besides its own arguments.
+
+    `ttl` or `ttl_seconds`: the time to live instead of the kind's. `auto_expire`: whether the deadline is enforced.
+    `allowed_responses`: the fields an answer may use. `response_schema`: a JSON Schema that an answer must fit.
+    `idempotency_key`: the same key in the same session gives the same interrupt, however often it is sent.
+    """
+
+    ttl: timedelta | None
+    ttl_seconds: float | None
+    auto_expire: bool | None
+    allowed_responses: Sequence[str] | None
+    response_schema: dict[str, Any] | None
+    idempotency_key: str | None
+
+
+class Creation:
+    """Makes commands, with one set of configurations."""
+
+    def __init__(self, configs: Mapping[InterruptKind, InterruptConfig] | None, ports: Ports) -> None:
+        self._ports = ports
+        self.terms = {kind: default_terms(kind, config) for kind, config in merged(configs).items()}
+
+    def command(
+        self,
+        kind: object,
+        request_id: str,
+        user_id: str,
+        session_id: str,
+        envelope_id: str | None,
+        question: str | None,
+        message: str | None,
+        data: dict[str, Any] | None,
+        options: CreateOptions,
+    ) -> tuple[Create, CreatedContent]:
+        """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant."""
+        kind = check_kind(kind)
+        check_id("request_id", request_id)
+        check_id("user_id", user_id)
+        check_id("session_id", session_id)
+        raw, content = created_content(check_text("question", question), check_text("message", message), data)
+        trace_id, span_id = self._ports.trace_context(request_id)
+        terms = self.terms[kind]
+        if options or envelope_id is not None or trace_id is not None or span_id is not None:
+            terms = settle(
+                terms,
+                ttl=options.get("ttl"),
+                ttl_seconds=options.get("ttl_seconds"),
+                auto_expire=options.get("auto_expire"),
+                allowed_responses=options.get("allowed_responses"),
+                response_schema=schemas.check_schema(options.get("response_schema")),
+                envelope_id=check_optional_id("envelope_id", envelope_id),
+                trace_id=trace_id,
+                span_id=span_id,
+            )
+        key = options.get("idempotency_key")
+        if key is None:
+            # The id is new: it is the command's id, too, and need not be stored twice.
+            return Create(new_id(session_id), kind, session_id, request_id, user_id, "", raw, terms), content
+        words = _words(options) | {
+            "kind": kind,
+            "request_id": request_id,
+            "user_id": user_id,
+            "session_id": session_id,
+            "envelope_id": envelope_id,
+            "content": content,
+        }
+        terms = msgspec.structs.replace(terms, fingerprint=fingerprint_of(words))
+        interrupt_id, command_id = keyed_id(session_id, check_id("idempotency_key", key)), new_command_id()
+        return Create(interrupt_id, kind, session_id, request_id, user_id, command_id, raw, terms), content
+
+
+def _words(options: CreateOptions) -> dict[str, Any]:
+    """The options as the caller said them; a time to live is the same however it is said."""
+    words = {name: value for name, value in options.items() if name not in ("idempotency_key", "ttl", "ttl_seconds")}
+    ttl, ttl_seconds = options.get("ttl"), options.get("ttl_seconds")
+    words["ttl_s"] = ttl.total_seconds() if ttl is not None else None if ttl_seconds is None else float(ttl_seconds)
+    return words

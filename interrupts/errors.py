@@ -1,0 +1,99 @@
+"""Every refusal the store can give, as a type with its HTTP status and the facts a caller needs.
+
+Five classes are the contract's (not found, invalid, not authenticated, not authorized, conflict). The others say that
+the server, not the caller, is the reason. All take their message first and facts by name, so they can be pickled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from interrupts.model import FlowInterrupt
+
+ConflictCode = Literal["resolved", "cancelled", "expired", "version", "idempotency", "full"]
+
+
+class InterruptsError(Exception):
+    """The base of all errors of this library."""
+
+    http_status: ClassVar[int] = 500
+
+
+class NotFoundError(InterruptsError):
+    """There is nothing under this id."""
+
+    http_status = 404
+
+
+class ValidationError(InterruptsError):
+    """The input can't be used. `field` names the argument; nothing was written."""
+
+    http_status = 400
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class AuthenticationError(InterruptsError):
+    """It is not known who asks."""
+
+    http_status = 401
+
+
+class AuthorizationError(InterruptsError):
+    """It is known who asks, and they may not do this. Nothing was written."""
+
+    http_status = 403
+
+
+class ConflictError(InterruptsError):
+    """The interrupt is not, or no longer, in a state that allows this. The call wrote no answer of its own.
+
+    `interrupt` is the interrupt as it now is: who won (`resolved_by`), how (`status`, `response`, `reason`) and when
+    (`resolved_at`). `code` says why in one word: `resolved`, `cancelled` or `expired` name the outcome that stands,
+    `version` a stale expected version, `idempotency` a key or command id used again with another body, `full` an
+    interrupt that has reached its bound of events.
+    """
+
+    http_status = 409
+
+    def __init__(self, message: str, *, interrupt: FlowInterrupt | None = None, code: ConflictCode = "version") -> None:
+        super().__init__(message)
+        self.interrupt = interrupt
+        self.code = code
+
+
+class UnavailableError(InterruptsError):
+    """Redis did not answer in time, or can't be used.
+
+    `may_have_happened` is True if the write may be in the log all the same. Repeating the call with the same
+    idempotency key or command id is always safe: it finds its own work done, or does it.
+    """
+
+    http_status = 503
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
+
+
+class NotConfirmedError(UnavailableError):
+    """The write is in the server's log, but its durability was not confirmed in time. `interrupt` is what was written.
+
+    It is neither a success nor a failure: repeat the call with the same idempotency key or command id to have it
+    confirmed.
+    """
+
+    def __init__(self, message: str, *, interrupt: FlowInterrupt | None = None) -> None:
+        super().__init__(message, may_have_happened=True)
+        self.interrupt = interrupt
+
+
+class UnsuitableServerError(UnavailableError):
+    """The server answers, but can't keep the promises: too old, evicting, or lacking what the durability needs."""
+
+
+class CorruptLogError(InterruptsError):
+    """Something stored can't be read: written by a newer version of the library, or damaged. Nothing was changed."""

@@ -1,0 +1,102 @@
+"""What has happened, in the form in which it is stored for ever.
+
+An event is a JSON array: its tag, then an open envelope that views, routing and operators need (ids, version, command,
+actor), then one opaque `content` with what people wrote. Content has a key's name beside it (`content_key`, empty for
+now), so that it can be encrypted and erased one day without a new format. `interrupt.created` ends with its `terms`:
+everything that the configuration of its day decided, so that the log can be read without that configuration.
+
+    ["interrupt.created", id, version, kind, session_id, request_id, user_id, command_id, actor, content_key, content,
+     terms]
+
+The time, the position and the sequence number are the log's own and not repeated inside. Stored tags and the order of
+fields never change: a changed event is a new tag, and an upcaster in `codec` reads the old one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from interrupts.model import InterruptKind, InterruptResponse
+
+NO_CONTENT = msgspec.Raw(b"{}")
+
+
+class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was decided for one interrupt when it was made.
+
+    `webhook_event` None: the kind's own name. `fingerprint`: what the caller asked for, where a key was given.
+    """
+
+    ttl_ms: int | None = None
+    auto_expire: bool = True
+    require_response: bool = True
+    allowed_responses: tuple[str, ...] = ()
+    webhook_event: str | None = None
+    envelope_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    response_schema: dict[str, Any] | None = None
+    fingerprint: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="type", kw_only=False):
+    """The envelope that all events share. `command_id` is the command that caused it: the same one never acts twice."""
+
+    id: str
+    version: int
+    kind: InterruptKind
+    session_id: str
+    request_id: str
+    user_id: str
+    command_id: str
+    actor: str | None
+    content_key: str
+    content: msgspec.Raw
+
+
+class Created(Event, frozen=True, gc=False, array_like=True, tag="interrupt.created"):
+    """Somebody waits. The deadline is the event's own time plus `terms.ttl_ms`."""
+
+    terms: Terms
+
+
+class Resolved(Event, frozen=True, gc=False, array_like=True, tag="interrupt.resolved"):
+    """It was answered."""
+
+
+class Cancelled(Event, frozen=True, gc=False, array_like=True, tag="interrupt.cancelled"):
+    """It was called off."""
+
+
+class Expired(Event, frozen=True, gc=False, array_like=True, tag="interrupt.expired"):
+    """Its deadline passed without an answer."""
+
+
+AnyEvent = Created | Resolved | Cancelled | Expired
+
+
+class CreatedContent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the person who answers is shown."""
+
+    question: str | None = None
+    message: str | None = None
+    data: dict[str, Any] = {}
+
+
+class ResolvedContent(msgspec.Struct, frozen=True):
+    """The answer."""
+
+    response: InterruptResponse
+
+
+class CancelledContent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why it was called off."""
+
+    reason: str | None = None
+
+
+def tag_of(event: AnyEvent) -> str:
+    """The stored name of an event's type."""
+    return str(event.__struct_config__.tag)

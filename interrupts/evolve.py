@@ -1,0 +1,136 @@
+"""What an interrupt is, after its events: a pure fold."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Final
+
+import msgspec
+
+from interrupts.codec import (
+    Line,
+    decode_cancelled_content,
+    decode_created_content,
+    decode_lines,
+    decode_resolved_content,
+)
+from interrupts.errors import CorruptLogError
+from interrupts.events import (
+    AnyEvent,
+    Cancelled,
+    Created,
+    CreatedContent,
+    Expired,
+    Resolved,
+    Terms,
+)
+from interrupts.model import FlowInterrupt, InterruptStatus
+from interrupts.positions import time_of
+
+EXPIRED_REASON: Final = "deadline passed"
+
+
+class State(msgspec.Struct):
+    """An interrupt with what deciding about it needs: its terms, its enforced deadline and its events."""
+
+    interrupt: FlowInterrupt
+    terms: Terms
+    deadline_ms: int | None
+    events: list[AnyEvent]
+
+    def caused_by(self, command_id: str) -> AnyEvent | None:
+        """The event that this command has caused already, if any."""
+        for event in self.events:
+            if event.command_id == command_id:
+                return event
+        return None
+
+    def overdue(self, now_ms: int) -> bool:
+        """Whether the deadline has passed and nothing has closed it before."""
+        return (
+            self.deadline_ms is not None
+            and self.deadline_ms <= now_ms
+            and self.interrupt.status is InterruptStatus.PENDING
+        )
+
+
+def fold(packed: bytes, partition: int) -> State:
+    """The state in an interrupt's key."""
+    state: State | None = None
+    for line in decode_lines(packed):
+        state = evolve(state, line, partition)
+    if state is None:
+        raise CorruptLogError("An interrupt's key holds no event: not written by us.")
+    return state
+
+
+def evolve(state: State | None, line: Line, partition: int, content: CreatedContent | None = None) -> State:
+    """The state after one more event. `content` spares decoding it where the caller has just encoded it."""
+    event = line.event
+    position = f"{partition}:{line.stream_id}"
+    if state is None:
+        if not isinstance(event, Created):
+            raise CorruptLogError(f"The first event of interrupt {event.id} is not its creation.")
+        return _created(event, line.ms, position, content or decode_created_content(event.content))
+    now = copy(state.interrupt)
+    now.version = event.version
+    now.position = position
+    match event:
+        case Resolved():
+            now.status = InterruptStatus.RESOLVED
+            now.response = decode_resolved_content(event.content).response
+            now.resolved_at = time_of(line.ms)
+            now.resolved_by = event.actor
+        case Cancelled():
+            now.status = InterruptStatus.CANCELLED
+            now.reason = decode_cancelled_content(event.content).reason
+            now.resolved_at = time_of(line.ms)
+            now.resolved_by = event.actor
+        case Expired():
+            now.status = InterruptStatus.EXPIRED
+            now.reason = EXPIRED_REASON
+            now.resolved_at = time_of(line.ms)
+        case Created():
+            raise CorruptLogError(f"Interrupt {event.id} was created twice.")
+    return State(now, state.terms, None, [*state.events, event])
+
+
+def _created(event: Created, ms: int, position: str, content: CreatedContent) -> State:
+    terms = event.terms
+    deadline_ms = None if terms.ttl_ms is None else ms + terms.ttl_ms
+    interrupt = FlowInterrupt(
+        event.id,
+        event.kind,
+        event.request_id,
+        event.user_id,
+        event.session_id,
+        terms.envelope_id,
+        content.question,
+        content.message,
+        content.data,
+        None,
+        InterruptStatus.PENDING,
+        time_of(ms),
+        None if deadline_ms is None else time_of(deadline_ms),
+        None,
+        terms.trace_id,
+        terms.span_id,
+        event.version,
+        position,
+        None,
+        None,
+        list(terms.allowed_responses),
+        terms.response_schema,
+    )
+    return State(interrupt, terms, deadline_ms if terms.auto_expire else None, [event])
+
+
+def as_of(state: State, now_ms: int) -> FlowInterrupt:
+    """The interrupt as it reads at this time: an overdue one is expired, whether or not the event is there yet."""
+    if not state.overdue(now_ms):
+        return state.interrupt
+    late = copy(state.interrupt)
+    late.status = InterruptStatus.EXPIRED
+    late.resolved_at = late.expires_at
+    late.reason = EXPIRED_REASON
+    return late

@@ -1,0 +1,51 @@
+"""The bounds of everything, by name. Nothing in this package grows, waits or repeats without one of these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What callers may send.
+ID_CHARS_MAX: Final = 512
+"""A session, request, user, envelope or actor id, an idempotency key, a command id."""
+PAYLOAD_BYTES_MAX: Final = 256 * 1024
+"""One event as it is stored; `connect(payload_bytes_max=…)` changes it."""
+NESTING_MAX: Final = 64
+"""How deep `data` and schemas may be nested."""
+TTL_S_MAX: Final = 10 * 366 * 24 * 3600
+"""The longest time to live: ten years."""
+EVENTS_PER_INTERRUPT_MAX: Final = 1_000
+"""How many events one interrupt may have, since its key carries them all."""
+PARTITIONS_MAX: Final = 1024
+PARTITIONS_DEFAULT: Final = 16
+NAMESPACE_CHARS_MAX: Final = 64
+
+# How calls travel.
+BATCH_ITEMS_MAX: Final = 256
+"""Items in one script call. Larger batches make client and server take turns instead of working side by side."""
+BATCH_BYTES_MAX: Final = 1024 * 1024
+BATCHES_IN_FLIGHT_MAX: Final = 3
+QUEUE_ITEMS_MAX: Final = 100_000
+"""Calls of one process that wait to be sent. Beyond it a call is refused at once: nothing was sent."""
+ATTEMPT_TIMEOUT_S: Final = 5.0
+"""How long one attempt may take before it is made again on a new connection."""
+CALL_TIMEOUT_S: Final = 20.0
+"""How long a call keeps trying before it says that Redis is away."""
+RETRY_PAUSE_FIRST_S: Final = 0.02
+RETRY_PAUSE_MAX_S: Final = 1.0
+DURABILITY_TIMEOUT_S: Final = 2.0
+"""How long the server may take to confirm the durability asked for."""
+DECIDE_AGAIN_MAX: Final = 16
+"""How often a command is decided anew because others moved the interrupt meanwhile."""
+PORT_TIMEOUT_S: Final = 10.0
+"""How long a webhook or database port may hold up the call that it is told about."""
+
+# Reading.
+READ_COUNT_MAX: Final = 10_000
+"""Events that one range read returns at most."""
+TAIL_BLOCK_MS: Final = 2_000
+"""How long one blocking read waits before it is made anew. It is no timer: nothing is due at its end."""
+TAIL_COUNT_MAX: Final = 500
+EXPIRE_BATCH_MAX: Final = 256
+"""Overdue interrupts that one partition closes per script call."""
+SCHEMAS_CACHED_MAX: Final = 256
+"""Compiled response schemas that one process keeps."""

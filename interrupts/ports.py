@@ -1,0 +1,143 @@
+"""Telling the world what happened: the database's copy, the trace, the webhook, the log line.
+
+This comes after the event is in the log, so nothing here can undo it or fail the call: a port that raises, or takes too
+long, is reported loudly and passed over. A crash between the log and a port loses the port's call; whoever must not
+miss anything reads the log (`reads_log = True`) and is not called here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+
+from interrupts.config import WEBHOOK_EVENT_OF_KIND
+from interrupts.events import AnyEvent, Created, tag_of
+from interrupts.limits import PORT_TIMEOUT_S
+from interrupts.model import FlowInterrupt
+from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
+
+TABLE: Final = "flow_interrupts"
+
+
+def default_logger() -> LoggerProtocol:
+    """structlog over the standard library's logger `interrupts`, so that its level decides what is printed."""
+    logger: LoggerProtocol = structlog.wrap_logger(
+        logging.getLogger("interrupts"),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+    )
+    return logger
+
+
+class Ports:
+    """The service's ports, each optional."""
+
+    def __init__(
+        self,
+        *,
+        db: DatabaseProtocol | None = None,
+        logger: LoggerProtocol | None = None,
+        webhook_service: WebhookServiceProtocol | None = None,
+        otel_adapter: OTelAdapterProtocol | None = None,
+    ) -> None:
+        self.logger = logger or default_logger()
+        self._is_enabled_for: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
+        self._db = db
+        self._otel = otel_adapter
+        self._webhook = None if getattr(webhook_service, "reads_log", False) else webhook_service
+        self._silent = db is None and otel_adapter is None and self._webhook is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has to be told: no port is set, and debug lines are off."""
+        return self._silent and self._is_enabled_for is not None and not self._is_enabled_for(logging.DEBUG)
+
+    def trace_context(self, request_id: str) -> tuple[str | None, str | None]:
+        """The trace and span in which this request runs, if tracing is there and knows."""
+        if self._otel is None:
+            return None, None
+        try:
+            context = self._otel.get_trace_context(request_id)
+            return _part(context, "trace_id"), _part(context, "span_id")
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises must not fail the call
+            self.logger.error("interrupts.port_failed", port="otel_adapter", request_id=request_id, error=repr(error))
+            return None, None
+
+    async def announce(self, interrupt: FlowInterrupt, event: AnyEvent) -> None:
+        """Tells all ports of an event that is in the log."""
+        if self.idle:
+            return
+        tag = tag_of(event)
+        self.logger.debug(
+            tag,
+            interrupt_id=interrupt.id,
+            kind=interrupt.kind.value,
+            session_id=interrupt.session_id,
+            request_id=interrupt.request_id,
+            version=interrupt.version,
+            position=interrupt.position,
+        )
+        if self._db is not None:
+            await self._guarded("db", interrupt, self._to_database(self._db, interrupt, event))
+        if self._otel is not None:
+            try:
+                self._otel.record_event(tag, interrupt.request_id, _attributes(interrupt))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed("otel_adapter", interrupt, error)
+        if self._webhook is not None:
+            name = tag
+            if isinstance(event, Created):
+                name = event.terms.webhook_event or WEBHOOK_EVENT_OF_KIND[event.kind]
+            told = self._webhook.emit_event(name, interrupt.to_dict(), interrupt.request_id)
+            await self._guarded("webhook_service", interrupt, told)
+
+    @staticmethod
+    async def _to_database(db: DatabaseProtocol, interrupt: FlowInterrupt, event: AnyEvent) -> None:
+        row = interrupt.to_db_row()
+        if isinstance(event, Created):
+            await db.insert(TABLE, row)
+        else:
+            changed = ("status", "response", "resolved_at", "version", "position", "resolved_by", "reason")
+            await db.update(TABLE, {name: row[name] for name in changed}, {"id": interrupt.id})
+
+    async def _guarded(self, port: str, interrupt: FlowInterrupt, call: Awaitable[Any]) -> None:
+        try:
+            async with asyncio.timeout(PORT_TIMEOUT_S):
+                await call
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(port, interrupt, error)
+
+    def _failed(self, port: str, interrupt: FlowInterrupt, error: Exception) -> None:
+        self.logger.error(
+            "interrupts.port_failed",
+            port=port,
+            interrupt_id=interrupt.id,
+            request_id=interrupt.request_id,
+            error=repr(error),
+            meaning="the event is in the log; this port was not told",
+        )
+
+
+def _attributes(interrupt: FlowInterrupt) -> dict[str, Any]:
+    return {
+        "interrupt_id": interrupt.id,
+        "kind": interrupt.kind.value,
+        "status": interrupt.status.value,
+        "session_id": interrupt.session_id,
+        "user_id": interrupt.user_id,
+        "version": interrupt.version,
+    }
+
+
+def _part(context: Any, name: str) -> str | None:
+    value = context.get(name) if isinstance(context, dict) else getattr(context, name, None)
+    return None if value is None else str(value)

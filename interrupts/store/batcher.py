@@ -1,0 +1,104 @@
+"""Group commit: while some batches are on their way, the calls that come meanwhile gather into the next one.
+
+A lone call travels at once, in the next turn of the event loop; under load the batches fill by themselves, with no
+timer to tune. A caller that is cancelled or loses patience leaves its item in the batch: what was handed over is sent,
+because nobody can know whether it was already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from typing import Generic, TypeVar
+
+from interrupts.errors import UnavailableError
+from interrupts.limits import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_MAX, QUEUE_ITEMS_MAX
+
+Item = TypeVar("Item")
+Reply = TypeVar("Reply")
+
+
+class Batcher(Generic[Item, Reply]):
+    """Gathers items into bounded batches and gives each item its own reply.
+
+    `send` gets a batch and returns a reply for each item, in order; a reply that is an exception is raised to its
+    caller, and an exception from `send` itself to all callers of the batch.
+    """
+
+    def __init__(
+        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | Exception]]], *, in_flight_max: int = 0
+    ) -> None:
+        self._send = send
+        self._in_flight_max = in_flight_max or BATCHES_IN_FLIGHT_MAX
+        self._waiting: list[tuple[Item, asyncio.Future[Reply], int]] = []
+        self._bytes = 0
+        self._scheduled = False
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    def submit(self, item: Item, size: int = 0) -> asyncio.Future[Reply]:
+        """A future for the item's reply. Refuses when too many calls wait already; then nothing was sent."""
+        if len(self._waiting) >= QUEUE_ITEMS_MAX:
+            raise UnavailableError(
+                f"{QUEUE_ITEMS_MAX} calls of this process wait for Redis already. This one was not sent. Slow the "
+                "producers down, or find out why Redis is slow.",
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((item, future, size))
+        self._bytes += size
+        if not self._scheduled and len(self._in_flight) < self._in_flight_max:
+            self._scheduled = True
+            loop.call_soon(self._flush, loop)
+        return future
+
+    async def drain(self) -> None:
+        """Returns when everything that was submitted has its reply."""
+        while self._in_flight or self._waiting:
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._in_flight) < self._in_flight_max:
+            task = loop.create_task(self._run(self._take()))
+            self._in_flight.add(task)
+            task.add_done_callback(self._landed)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Reply], int]]:
+        count = min(len(self._waiting), BATCH_ITEMS_MAX)
+        if self._bytes > BATCH_BYTES_MAX:
+            total = self._waiting[0][2]
+            for index in range(1, count):
+                total += self._waiting[index][2]
+                if total > BATCH_BYTES_MAX:
+                    count = index
+                    break
+        batch = self._waiting[:count]
+        del self._waiting[:count]
+        self._bytes -= sum([size for _, _, size in batch])
+        return batch
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._flush, loop)
+
+    async def _run(self, batch: list[tuple[Item, asyncio.Future[Reply], int]]) -> None:
+        try:
+            replies = await self._send([item for item, _, _ in batch])
+        except asyncio.CancelledError:
+            for _, future, _ in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised to the callers, to each an error of its own
+            replies = [copy(error) for _ in batch]
+        for (_, future, _), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)

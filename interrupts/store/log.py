@@ -1,0 +1,205 @@
+"""The log of one namespace: appending to it and reading from it, in batches.
+
+On one server a call carries items of any partitions: what gathers is the process, not the partition, so batches are
+full even when the work is spread thinly. In a cluster each partition's items travel in a call of their own, side by
+side, because its node is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from interrupts.errors import UnavailableError
+from interrupts.keys import Keys
+from interrupts.scripts import script
+from interrupts.store.batcher import Batcher
+from interrupts.store.server import Server
+
+APPEND: Final = script("append")
+READ: Final = script("read")
+DUE: Final = script("due")
+NEW: Final = "new"
+"""The terms of a creation: there must be no such interrupt."""
+NEVER: Final = "0 any pending"
+"""Terms that no interrupt meets: nothing is appended, and the call's confirmation is what it is for."""
+
+AppendItem = tuple[int, str, str, str | int, bytes]
+"""partition, then as `append.lua` has them: interrupt, terms, ttl_ms, event."""
+ReadItem = tuple[int, str]
+"""partition, interrupt"""
+
+
+class Appended(msgspec.Struct, gc=False):
+    """What became of one append.
+
+    `sequence` > 0: it is in the log at `stream_id`; whether as durably as asked for says `confirmed`. Otherwise it was
+    refused, and `there` is what the interrupt's key holds. `now_ms` is the partition's time at which this was decided.
+    """
+
+    now_ms: int
+    sequence: int
+    stream_id: str
+    there: bytes | None
+    confirmed: bool
+
+
+class Read(msgspec.Struct, gc=False):
+    """What an interrupt's key holds, and the partition's time."""
+
+    now_ms: int
+    there: bytes | None
+
+
+class Log:
+    """Appends, looks and lists for the layers above, which never see a script or a key's layout."""
+
+    def __init__(self, keys: Keys, server: Server) -> None:
+        self.keys = keys
+        self.server = server
+        self._appends: Batcher[AppendItem, Appended] = Batcher(self._send_appends)
+        self._reads: Batcher[ReadItem, Read] = Batcher(self._send_reads)
+
+    def append(
+        self, interrupt_id: str, event: bytes, terms: str = NEW, ttl_ms: int | None = None
+    ) -> asyncio.Future[Appended]:
+        """Appends an event if its terms hold (see `append.lua`): the version decided on, and the deadline's guard.
+
+        Raises `UnavailableError`.
+        """
+        keys = self.keys
+        partition = int(interrupt_id[:4], 16) * keys.partitions >> 16
+        item = (partition, keys.interrupts[partition] + interrupt_id, terms, "" if ttl_ms is None else ttl_ms, event)
+        return self._appends.submit(item, len(event))
+
+    def read(self, interrupt_id: str) -> asyncio.Future[Read]:
+        """What the interrupt's key holds. Raises `UnavailableError`."""
+        keys = self.keys
+        partition = int(interrupt_id[:4], 16) * keys.partitions >> 16
+        return self._reads.submit((partition, keys.interrupts[partition] + interrupt_id))
+
+    async def confirm(self, interrupt_id: str) -> bool:
+        """Whether everything written so far in this interrupt's partition is as durable as asked for.
+
+        Raises `UnavailableError`.
+        """
+        return (await self.append(interrupt_id, b"", NEVER)).confirmed
+
+    async def due(self, partition: int, skip: int, limit: int) -> list[str]:
+        """The ids of at most `limit` overdue interrupts, the longest overdue first, without the first `skip`.
+
+        Raises `UnavailableError`.
+        """
+        keys = self.keys
+        reply = await self.server.read(
+            DUE, keys.slots[partition], [keys.logs[partition], keys.deadlines[partition]], [skip, limit]
+        )
+        return [interrupt_id.decode() for interrupt_id in reply[1:]]
+
+    async def drain(self) -> None:
+        """Returns when everything handed over has its reply."""
+        await self._appends.drain()
+        await self._reads.drain()
+
+    async def _send_appends(self, items: Sequence[AppendItem]) -> Sequence[Appended | Exception]:
+        groups = _by_partition(items)
+        if self.server.route.one_server:
+            return _in_order(len(items), groups, await self._append_call(list(groups.items()), items))
+        calls = (self._append_call([group], items) for group in groups.items())
+        return _in_order(len(items), groups, _flat(await asyncio.gather(*calls, return_exceptions=True), groups))
+
+    async def _append_call(
+        self, groups: list[tuple[int, list[int]]], items: Sequence[AppendItem]
+    ) -> list[Appended | Exception]:
+        keys = self.keys
+        names: list[str] = []
+        args: list[Any] = [len(groups), "1" if self.server.durable else ""]
+        for partition, indexes in groups:
+            names += (keys.logs[partition], keys.deadlines[partition], keys.marks[partition])
+            args.append(len(indexes))
+        for _, indexes in groups:
+            for index in indexes:
+                _, name, terms, ttl_ms, event = items[index]
+                names.append(name)
+                args += (terms, ttl_ms, event)
+        reply, confirmed = await self.server.run(APPEND, keys.slots[groups[0][0]], names, args)
+        outcomes: list[Appended | Exception] = []
+        at = 0
+        for _, indexes in groups:
+            now_ms, offset = reply[at], reply[at + 1]
+            at += 2
+            for outcome in reply[at : at + len(indexes)]:
+                if type(outcome) is int:
+                    outcomes.append(Appended(now_ms, outcome, f"{now_ms}-{outcome + offset}", None, confirmed))
+                elif isinstance(outcome, Exception):
+                    outcomes.append(_unreadable(outcome))
+                else:
+                    outcomes.append(Appended(now_ms, 0, "", outcome, confirmed))
+            at += len(indexes)
+        return outcomes
+
+    async def _send_reads(self, items: Sequence[ReadItem]) -> Sequence[Read | Exception]:
+        groups = _by_partition(items)
+        if self.server.route.one_server:
+            return _in_order(len(items), groups, await self._read_call(list(groups.items()), items))
+        calls = (self._read_call([group], items) for group in groups.items())
+        return _in_order(len(items), groups, _flat(await asyncio.gather(*calls, return_exceptions=True), groups))
+
+    async def _read_call(
+        self, groups: list[tuple[int, list[int]]], items: Sequence[ReadItem]
+    ) -> list[Read | Exception]:
+        keys = self.keys
+        names = [keys.logs[partition] for partition, _ in groups]
+        args: list[Any] = [len(groups)]
+        for _, indexes in groups:
+            args.append(len(indexes))
+            names += [items[index][1] for index in indexes]
+        reply = await self.server.read(READ, keys.slots[groups[0][0]], names, args)
+        outcomes: list[Read | Exception] = []
+        at = 0
+        for _, indexes in groups:
+            now_ms = reply[at]
+            outcomes += [Read(now_ms, there) for there in reply[at + 1 : at + 1 + len(indexes)]]
+            at += 1 + len(indexes)
+        return outcomes
+
+
+def _by_partition(items: Sequence[tuple[Any, ...]]) -> dict[int, list[int]]:
+    """The items' indexes, by partition."""
+    groups: dict[int, list[int]] = {}
+    for index, item in enumerate(items):
+        group = groups.get(item[0])
+        if group is None:
+            groups[item[0]] = [index]
+        else:
+            group.append(index)
+    return groups
+
+
+def _in_order(count: int, groups: dict[int, list[int]], outcomes: list[Any]) -> list[Any]:
+    """Outcomes by partition, put back into the order of the items."""
+    ordered: list[Any] = [None] * count
+    at = 0
+    for indexes in groups.values():
+        for index in indexes:
+            ordered[index] = outcomes[at]
+            at += 1
+    return ordered
+
+
+def _flat(results: list[Any], groups: dict[int, list[int]]) -> list[Any]:
+    """The outcomes of several calls; a call that failed fails each of its items, and no other."""
+    outcomes: list[Any] = []
+    for result, indexes in zip(results, groups.values(), strict=True):
+        outcomes += [result] * len(indexes) if isinstance(result, BaseException) else result
+    return outcomes
+
+
+def _unreadable(refusal: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"Redis refused: {refusal}. A key of this namespace was not written by us: look at it, "
+        "or use another namespace. Nothing was written."
+    )

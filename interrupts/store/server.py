@@ -1,0 +1,175 @@
+"""Calls to Redis that are safe to repeat, and the durability that a write asks for.
+
+Repeating. Every call that goes through here is idempotent: reads are, and scripts that write check ids and versions.
+So an attempt that got no answer is simply made again on a new connection, until the call's time is up. What must not be
+lost on the way is one bit: whether an attempt may have reached the server. A call that ends with `UnavailableError`
+carries it as `may_have_happened`; a later refusal does not clear it, because the attempt before may still be waiting in
+a frozen server's buffer.
+
+Durability. WAIT and WAITAOF speak of what *their own connection* wrote. They travel right behind the script on the same
+connection, and in a durable mode the script writes a mark on every call, also when it finds its work done by an
+earlier attempt on another connection: the confirmation then covers the mark, and with it everything before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from interrupts.errors import UnavailableError
+from interrupts.limits import (
+    ATTEMPT_TIMEOUT_S,
+    CALL_TIMEOUT_S,
+    DURABILITY_TIMEOUT_S,
+    RETRY_PAUSE_FIRST_S,
+    RETRY_PAUSE_MAX_S,
+)
+from interrupts.scripts import Script
+from interrupts.store.lanes import Command, UnreachableError
+from interrupts.store.routes import ClusterRoute, Route
+
+Durability = Literal["memory", "replicated", "fsynced"]
+
+_TRANSIENT_TYPES: Final = (AskError, ClusterDownError, ReadOnlyError, TryAgainError)  # a moved slot is an AskError, too
+_TRANSIENT_CODES: Final = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ")
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """What the server is asked for after each write: the command, and the reply that is enough."""
+
+    command: Command | None = None
+    enough: int = 0
+
+    def given(self, reply: Any) -> bool:
+        """Whether the server's reply confirms."""
+        if isinstance(reply, Exception):
+            return False
+        return int(reply[0] if isinstance(reply, list) else reply) >= self.enough
+
+
+class Server:
+    """Redis, as the layers above see it: scripts and commands that are repeated until they are answered."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        confirmation: Confirmation | None = None,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        self.route = route
+        self.confirmation = confirmation or Confirmation()
+        self._attempt_timeout_s = attempt_timeout_s
+        self._call_timeout_s = call_timeout_s
+
+    @property
+    def durable(self) -> bool:
+        """Whether writes are confirmed before they count as done."""
+        return self.confirmation.command is not None
+
+    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, bool]:
+        """A writing script's reply, and whether its durability is confirmed (always True where none was asked for).
+
+        Raises `UnavailableError`.
+        """
+        confirm = [self.confirmation.command] if self.confirmation.command is not None else []
+        replies = await self._script(script, slot, keys, args, confirm)
+        return replies[0], not confirm or self.confirmation.given(replies[1])
+
+    async def read(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """A reading script's reply. Raises `UnavailableError`."""
+        return (await self._script(script, slot, keys, args, []))[0]
+
+    async def command(self, slot: int, *command: Any) -> Any:
+        """One command's reply. Raises `UnavailableError`."""
+        (reply,) = await self._call(slot, [command])
+        if isinstance(reply, Exception):
+            raise _refused(reply, maybe=False)
+        return reply
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self.route.close()
+
+    async def _script(
+        self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], then: list[Command]
+    ) -> list[Any]:
+        replies = await self._call(slot, [("EVALSHA", script.sha, len(keys), *keys, *args), *then])
+        if isinstance(replies[0], NoScriptError):
+            # The script cache is volatile: sent whole, the script is cached again.
+            replies = await self._call(slot, [("EVAL", script.text, len(keys), *keys, *args), *then])
+        if isinstance(replies[0], Exception):
+            raise _refused(replies[0], maybe=False)
+        return replies
+
+    async def _call(self, slot: int, commands: list[Command]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._call_timeout_s
+        pause_s = RETRY_PAUSE_FIRST_S
+        maybe = False
+        while True:
+            try:
+                replies = await self._attempt(slot, commands)
+                problem = next((reply for reply in replies if _transient(reply)), None)
+                if problem is None:
+                    if maybe and isinstance(replies[0], Exception) and not isinstance(replies[0], NoScriptError):
+                        raise _refused(replies[0], maybe=True)
+                    return replies
+                reason = str(problem)
+            except UnreachableError as error:
+                maybe = maybe or error.sent
+                reason = str(error)
+                if error.final:
+                    raise _away(reason, maybe) from error
+            if loop.time() + pause_s >= give_up_at:
+                raise _away(f"{reason}; tried for {self._call_timeout_s:g} s", maybe)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
+            await self.route.recover()
+
+    async def _attempt(self, slot: int, commands: list[Command]) -> list[Any]:
+        timeout_s = self._attempt_timeout_s
+        if len(commands) > 1:
+            timeout_s += DURABILITY_TIMEOUT_S
+        lanes = await self.route.lanes(slot)
+        replies = await lanes.call(commands, timeout_s)
+        moving = replies[0]
+        if type(moving) is AskError and isinstance(self.route, ClusterRoute):
+            # The slot is on its way to another node, and this key is there already: it answers after ASKING.
+            there = self.route.at((moving.host, moving.port))
+            return (await there.call([("ASKING",), *commands], timeout_s))[1:]
+        return replies
+
+
+def _transient(reply: Any) -> bool:
+    """Whether this refusal passes by itself, or by looking where the partition is now. Nothing was written."""
+    return isinstance(reply, _TRANSIENT_TYPES) or (
+        isinstance(reply, ResponseError) and str(reply).startswith(_TRANSIENT_CODES)
+    )
+
+
+def _away(reason: str, maybe: bool) -> UnavailableError:
+    happened = (
+        "The write may have happened: repeat it with the same idempotency key or command id, which is always safe."
+        if maybe
+        else "Nothing was written."
+    )
+    return UnavailableError(f"Redis is away: {reason}. {happened}", may_have_happened=maybe)
+
+
+def _refused(reply: Exception, *, maybe: bool) -> UnavailableError:
+    happened = "An attempt before may have been written all the same." if maybe else "Nothing was written."
+    return UnavailableError(f"Redis refused: {reply}. {happened}", may_have_happened=maybe)

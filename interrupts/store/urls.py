@@ -1,0 +1,117 @@
+"""What a url says: which server, of which sort, and how to speak to it. Refusals never show a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+import msgspec
+from redis.asyncio.connection import parse_url
+
+from interrupts.errors import ValidationError
+from interrupts.store.routes import Address
+
+SCHEMES: Final = (
+    "redis://host:6379/0",
+    "rediss://host:6379/0",
+    "unix:///path/to/redis.sock",
+    "redis+cluster://host:7000,host:7001",
+    "redis+sentinel://host:26379,host:26379/group/0",
+    "embedded://folder",
+    "memory://",
+)
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_CLUSTER_PORT: Final = 6379
+_SENTINEL_PORT: Final = 26379
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a url points. `options` are the connection's; `kind` is `tcp`, `tls` or `unix`."""
+
+    sort: str
+    kind: str = "tcp"
+    options: dict[str, Any] = {}
+    addresses: tuple[Address, ...] = ()
+    name: str = ""
+    """The folder of an embedded server, the group of a sentinel, the name of a store in memory."""
+
+
+def parse(url: str) -> Target:
+    """The target of a url. Raises `ValidationError`."""
+    if not isinstance(url, str):
+        raise _bad(url, "is no text")
+    scheme, separator, rest = url.partition("://")
+    match scheme if separator else "":
+        case "memory":
+            return Target("memory", name=rest.strip("/"))
+        case "embedded":
+            if not rest:
+                raise _bad(url, "names no folder")
+            return Target("embedded", "unix", name=unquote(rest))
+        case "redis" | "rediss" | "unix":
+            options = _options(url, url)
+            return Target("fixed", {"redis": "tcp", "rediss": "tls", "unix": "unix"}[scheme], options)
+        case "redis+cluster" | "rediss+cluster":
+            return _cluster(url, "tls" if scheme.startswith("rediss") else "tcp")
+        case "redis+sentinel" | "rediss+sentinel":
+            return _sentinel(url, "tls" if scheme.startswith("rediss") else "tcp")
+    raise _bad(url, "has no scheme that is known")
+
+
+def shown(url: object) -> str:
+    """A url without what is secret in it."""
+    text = str(url)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return "<no scheme>"
+    return f"{scheme[:32]}://{rest.rpartition('@')[2].partition('?')[0][:128]}"
+
+
+def _options(url: str, plain: str) -> dict[str, Any]:
+    try:
+        options: Mapping[str, Any] = parse_url(plain)
+    except (ValueError, TypeError) as error:
+        raise _bad(url, f"can't be read ({type(error).__name__})") from None
+    return {name: value for name, value in options.items() if name not in ("connection_class", "socket_timeout")}
+
+
+def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, dict[str, list[str]]]:
+    parts = urlsplit(url)
+    user, _, hosts = parts.netloc.rpartition("@")
+    addresses = []
+    for host in hosts.split(","):
+        match = _HOST.fullmatch(host)
+        port = int(match["port"] or default_port) if match else 0
+        if match is None or not 0 < port < 65536:
+            raise _bad(url, f"has no host and port in {host[:64]!r}")
+        addresses.append((match["v6"] or match["name"], port))
+    return tuple(addresses), user, parts.path.strip("/"), parse_qs(parts.query)
+
+
+def _spoken(url: str, user: str, query: dict[str, list[str]], database: str = "") -> dict[str, Any]:
+    """The options of a connection, without an address."""
+    at = f"{user}@" if user else ""
+    asked = f"?{urlencode(query, doseq=True)}" if query else ""
+    options = _options(url, f"redis://{at}localhost/{database}{asked}")
+    return {name: value for name, value in options.items() if name not in ("host", "port")}
+
+
+def _cluster(url: str, kind: str) -> Target:
+    addresses, user, path, query = _split(url, _CLUSTER_PORT)
+    if path not in ("", "0"):
+        raise _bad(url, "names a database, and a cluster has only number 0")
+    return Target("cluster", kind, _spoken(url, user, query), addresses)
+
+
+def _sentinel(url: str, kind: str) -> Target:
+    addresses, user, path, query = _split(url, _SENTINEL_PORT)
+    group, _, database = path.partition("/")
+    if not group:
+        raise _bad(url, "names no group: redis+sentinel://host:26379/<group>")
+    return Target("sentinel", kind, _spoken(url, user, query, database), addresses, group)
+
+
+def _bad(url: object, why: str) -> ValidationError:
+    return ValidationError(f"url: {shown(url)} {why}. Use one of: {', '.join(SCHEMES)}.", field="url")

@@ -1,0 +1,1 @@
+"""Processes: what runs, and the only place where things are wired together."""
