@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -45,6 +45,23 @@ def check_id(field: str, value: object) -> str:
     else:
         return str(value)
     raise ValidationError(f"{field}: {what}.", field=field)
+
+
+def check_ids(request_id: object, user_id: object, session_id: object) -> None:
+    """The three ids that every interrupt has; all at once, since nearly always all are fine."""
+    if not (
+        type(request_id) is type(user_id) is type(session_id) is str
+        and request_id
+        and user_id
+        and session_id
+        and len(request_id) <= ID_CHARS_MAX
+        and len(user_id) <= ID_CHARS_MAX
+        and len(session_id) <= ID_CHARS_MAX
+        and (request_id + user_id + session_id).isprintable()
+    ):
+        check_id("request_id", request_id)
+        check_id("user_id", user_id)
+        check_id("session_id", session_id)
 
 
 def check_optional_id(field: str, value: object) -> str | None:
@@ -131,8 +148,11 @@ def created_content(question: str | None, message: str | None, data: object) -> 
         data = {}
     elif type(data) is not dict:
         raise ValidationError(f"data: must be a dict, not {type(data).__name__}.", field="data")
-    given = CreatedContent(question, message, data)
-    raw, read_back = _stored(given, decode_created_content, "data", data)
+    try:
+        raw = encode(CreatedContent(question, message, data))
+        read_back = decode_created_content(raw)
+    except _CONTENT_FAULTS as error:
+        raise _unstorable(error, {"question": question, "message": message}, "data", data) from None
     if data != read_back.data or _nested_deeply(raw):
         check_json("data", data)
     return msgspec.Raw(raw), read_back
@@ -144,6 +164,20 @@ def resolved_content(response: object) -> tuple[msgspec.Raw, InterruptResponse]:
         raise ValidationError(
             f"response: must be an InterruptResponse, not {type(response).__name__}.", field="response"
         )
+    try:
+        raw = encode(ResolvedContent(response))
+        read_back = decode_resolved_content(raw).response
+    except _CONTENT_FAULTS as error:
+        _check_types(response)
+        texts = {"response.text": response.text, "response.decision": response.decision}
+        raise _unstorable(error, texts, "response.data", response.data) from None
+    if response != read_back or _nested_deeply(raw):
+        _check_types(response)
+        check_json("response.data", response.data)
+    return msgspec.Raw(raw), read_back
+
+
+def _check_types(response: InterruptResponse) -> None:
     for field, wanted in (("text", str), ("approved", bool), ("decision", str), ("data", dict)):
         value = getattr(response, field)
         if value is not None and not isinstance(value, wanted):
@@ -151,33 +185,23 @@ def resolved_content(response: object) -> tuple[msgspec.Raw, InterruptResponse]:
                 f"response.{field}: must be {wanted.__name__} or None, not {type(value).__name__}.",
                 field=f"response.{field}",
             )
-    raw, read_back = _stored(ResolvedContent(response), decode_resolved_content, "response.data", response.data)
-    if response.data is not None and (response.data != read_back.response.data or _nested_deeply(raw)):
-        check_json("response.data", response.data)
-    return msgspec.Raw(raw), read_back.response
 
 
-def _stored(given: Any, decode: Callable[[bytes], Any], data_field: str, data: object) -> tuple[bytes, Any]:
+def _unstorable(error: Exception, texts: dict[str, str | None], data_field: str, data: object) -> ValidationError:
+    """Why JSON can't hold this: the field by name."""
+    for field, text in texts.items():
+        if not _encodable(text):
+            return ValidationError(f"{field}: has broken text in it (lone surrogates).", field=field)
     try:
-        raw = encode(given)
-        return raw, decode(raw)
-    except _CONTENT_FAULTS as error:
-        for field in ("question", "message"):
-            if not _encodable(getattr(given, field, None)):
-                raise ValidationError(f"{field}: has broken text in it (lone surrogates).", field=field) from None
-        response = getattr(given, "response", None)
-        for field in ("text", "decision"):
-            if not _encodable(getattr(response, field, None)):
-                raise ValidationError(
-                    f"response.{field}: has broken text in it (lone surrogates).", field=f"response.{field}"
-                ) from None
         check_json(data_field, data)
-        raise ValidationError(f"{data_field}: JSON can't hold it ({error}).", field=data_field) from None
+    except ValidationError as found:
+        return found
+    return ValidationError(f"{data_field}: JSON can't hold it ({error}).", field=data_field)
 
 
 def _nested_deeply(raw: bytes) -> bool:
     """Whether this JSON might be nested too deeply: a quick look that spares the slow one."""
-    return raw.count(b"{") + raw.count(b"[") > NESTING_MAX
+    return raw.count(b"{") > NESTING_MAX // 2 or raw.count(b"[") > NESTING_MAX // 2
 
 
 def _encodable(text: str | None) -> bool:

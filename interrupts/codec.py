@@ -1,13 +1,13 @@
 """Between events and bytes: the one place that knows how things are stored.
 
-An interrupt's key holds one packed string, a line for its head and a line for each of its events:
+An interrupt's key holds one packed string, a line for its head and a line for each of its events, oldest first:
 
-    <version> <status> <deadline in ms, where one is enforced>\\n
-    <stream id> <sequence> <event as JSON>\\n
-    …
+    <version><letter of the status><deadline in ms, where one is enforced>
+    <stream id> <event as JSON>
 
-JSON never contains a raw line break, so lines can be split blindly. An entry of the log has two fields, `s` (the
-sequence number) and `e` (the event).
+The letters are p(ending), r(esolved), c(ancelled) and x (expired). Each line ends with a line break, and JSON never
+contains a raw one, so lines can be split blindly. It is short because every pending interrupt is in memory twice, here
+and in the log. An entry of the log has two fields, `s` (its number in the partition) and `e` (the event).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 
 from interrupts.errors import CorruptLogError
 from interrupts.events import AnyEvent, CancelledContent, CreatedContent, ResolvedContent
+from interrupts.model import InterruptStatus
 
 FIELD_SEQUENCE: Final = "s"
 FIELD_EVENT: Final = "e"
@@ -33,16 +34,23 @@ encode: Final = _encoder.encode
 _decode_event: Final[Callable[[bytes], AnyEvent]] = msgspec.json.Decoder(AnyEvent).decode
 decode_created_content: Final = msgspec.json.Decoder(CreatedContent).decode
 decode_resolved_content: Final = msgspec.json.Decoder(ResolvedContent).decode
+STATUS_LETTER: Final = {
+    InterruptStatus.PENDING: "p",
+    InterruptStatus.RESOLVED: "r",
+    InterruptStatus.CANCELLED: "c",
+    InterruptStatus.EXPIRED: "x",
+}
+
 decode_cancelled_content: Final = msgspec.json.Decoder(CancelledContent).decode
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One event with its place: the stream id, its milliseconds, the sequence number."""
+    """One event with its place: the stream id, its milliseconds and, if read from the log, its number there."""
 
     stream_id: str
     ms: int
-    sequence: int
     event: AnyEvent
+    sequence: int | None = None
 
 
 def decode_event(raw: bytes) -> AnyEvent:
@@ -75,20 +83,19 @@ def _decode_old_event(raw: bytes, error: Exception) -> AnyEvent:
 def decode_entry(stream_id: bytes, fields: list[bytes]) -> Line:
     """One entry of the log, as XRANGE and XREAD return it."""
     if len(fields) == 4 and fields[0] == b"s" and fields[2] == b"e":
-        return _line(stream_id, fields[1], fields[3])
+        return _line(stream_id, fields[3], int(fields[1]))
     named = dict(zip(fields[::2], fields[1::2], strict=False))
     try:
-        return _line(stream_id, named[b"s"], named[b"e"])
+        return _line(stream_id, named[b"e"], int(named[b"s"]))
     except KeyError as error:
         raise CorruptLogError(f"The entry {stream_id!r} of the log has no field {error}: not written by us.") from error
 
 
 def decode_lines(packed: bytes) -> list[Line]:
     """The events in an interrupt's key, oldest first."""
-    lines = packed.split(b"\n")
-    return [_line(*line.split(b" ", 2)) for line in lines[1:-1]]
+    lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
+    return [_line(stream_id, raw) for stream_id, _, raw in lines]
 
 
-def _line(stream_id: bytes, sequence: bytes, raw: bytes) -> Line:
-    text = stream_id.decode()
-    return Line(text, int(text[: text.index("-")]), int(sequence), decode_event(raw))
+def _line(stream_id: bytes, raw: bytes, sequence: int | None = None) -> Line:
+    return Line(stream_id.decode(), int(stream_id.partition(b"-")[0]), decode_event(raw), sequence)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from interrupts import schemas
-from interrupts.checks import check_id, check_kind, check_optional_id, check_text, created_content
+from interrupts.checks import check_id, check_ids, check_kind, check_optional_id, check_text, created_content
 from interrupts.commands import Create
 from interrupts.config import InterruptConfig, merged
 from interrupts.events import CreatedContent
@@ -56,9 +56,7 @@ class Creation:
     ) -> tuple[Create, CreatedContent]:
         """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant."""
         kind = check_kind(kind)
-        check_id("request_id", request_id)
-        check_id("user_id", user_id)
-        check_id("session_id", session_id)
+        check_ids(request_id, user_id, session_id)
         raw, content = created_content(check_text("question", question), check_text("message", message), data)
         trace_id, span_id = self._ports.trace_context(request_id)
         terms = self.terms[kind]

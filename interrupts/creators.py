@@ -13,17 +13,17 @@ class Creators(ABC):
     """One method a kind. All take `CreateOptions` and refuse as `create_interrupt` does."""
 
     @abstractmethod
-    async def create_interrupt(
+    async def _make(
         self,
         kind: InterruptKind | str,
         request_id: str,
         user_id: str,
         session_id: str,
-        envelope_id: str | None = None,
-        question: str | None = None,
-        message: str | None = None,
-        data: dict[str, Any] | None = None,
-        **options: Unpack[CreateOptions],
+        envelope_id: str | None,
+        question: str | None,
+        message: str | None,
+        data: dict[str, Any] | None,
+        options: CreateOptions,
     ) -> FlowInterrupt:
         """A new interrupt of any kind."""
 
@@ -38,7 +38,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """A question that is answered in words. `context` may hold `options` to choose from."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.CLARIFICATION,
             request_id,
             user_id,
@@ -47,7 +47,7 @@ class Creators(ABC):
             question,
             None,
             context,
-            **options,
+            options,
         )
 
     async def create_confirmation(
@@ -61,7 +61,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something that waits for a yes or a no. `action_data` is the very action that is approved."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.CONFIRMATION,
             request_id,
             user_id,
@@ -70,7 +70,7 @@ class Creators(ABC):
             None,
             message,
             action_data,
-            **options,
+            options,
         )
 
     async def create_agent_review(
@@ -84,7 +84,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Work that waits for a decision: approve, reject or modify. `review_data` is the work."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.AGENT_REVIEW,
             request_id,
             user_id,
@@ -93,7 +93,7 @@ class Creators(ABC):
             None,
             message,
             review_data,
-            **options,
+            options,
         )
 
     async def create_checkpoint(
@@ -107,8 +107,8 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """A place to go on from. `state` is what is needed for that. It has no deadline unless one is given."""
-        return await self.create_interrupt(
-            InterruptKind.CHECKPOINT, request_id, user_id, session_id, envelope_id, None, message, state, **options
+        return await self._make(
+            InterruptKind.CHECKPOINT, request_id, user_id, session_id, envelope_id, None, message, state, options
         )
 
     async def create_resource_exhausted(
@@ -122,7 +122,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """A limit was reached. `data` has the `resource_type` and `retry_after_seconds`."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.RESOURCE_EXHAUSTED,
             request_id,
             user_id,
@@ -131,7 +131,7 @@ class Creators(ABC):
             None,
             f"{resource_type} is exhausted; try again in {retry_after_seconds} seconds.",
             {"resource_type": resource_type, "retry_after_seconds": retry_after_seconds},
-            **options,
+            options,
         )
 
     async def create_timeout(
@@ -145,7 +145,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something took too long. `data` has the `operation` and `timeout_seconds`."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.TIMEOUT,
             request_id,
             user_id,
@@ -154,7 +154,7 @@ class Creators(ABC):
             None,
             f"{operation} took longer than {timeout_seconds} seconds.",
             {"operation": operation, "timeout_seconds": timeout_seconds},
-            **options,
+            options,
         )
 
     async def create_system_error(
@@ -168,7 +168,7 @@ class Creators(ABC):
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something broke, and somebody should see it. `error_data` is what is known."""
-        return await self.create_interrupt(
+        return await self._make(
             InterruptKind.SYSTEM_ERROR,
             request_id,
             user_id,
@@ -177,5 +177,5 @@ class Creators(ABC):
             None,
             message,
             error_data,
-            **options,
+            options,
         )

@@ -20,7 +20,7 @@ from msgspec import Raw
 from interrupts.codec import encode
 from interrupts.commands import Cancel, Command, Create, Expire, Respond
 from interrupts.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
-from interrupts.events import NO_CONTENT, AnyEvent, Cancelled, CancelledContent, Created, Expired, Resolved
+from interrupts.events import NO_CONTENT, About, AnyEvent, Cancelled, CancelledContent, Created, Expired, Resolved
 from interrupts.evolve import State, as_of
 from interrupts.limits import EVENTS_PER_INTERRUPT_MAX
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse, InterruptStatus
@@ -61,10 +61,8 @@ def _create(state: State | None, command: Create) -> Created | None:
             command.session_id,
             command.request_id,
             command.user_id,
-            command.command_id,
-            None,
-            "",
             command.content,
+            About(command.command_id),
             command.terms,
         )
     if state.terms.fingerprint != command.terms.fingerprint or state.interrupt.session_id != command.session_id:
@@ -83,7 +81,7 @@ def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchem
     actor = command.actor or interrupt.user_id
     before = state.caused_by(command.command_id)
     if before is not None:
-        same = isinstance(before, Resolved) and interrupt.response == command.response and before.actor == actor
+        same = isinstance(before, Resolved) and interrupt.response == command.response and before.about.actor == actor
         _check_repeated(same, interrupt, command.command_id)
         return None
     _check_open(state, command.expected_version, now_ms)
@@ -92,7 +90,7 @@ def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchem
     check_allowed(state.terms.allowed_responses, state.terms.require_response, interrupt, command.response)
     if interrupt.response_schema is not None:
         fits_schema(interrupt.response_schema, command.response)
-    return Resolved(*_envelope(state, command.command_id, actor), command.content)
+    return Resolved(*_envelope(state), command.content, About(command.command_id, actor))
 
 
 def _cancel(state: State, command: Cancel, now_ms: int) -> AnyEvent | None:
@@ -101,35 +99,23 @@ def _cancel(state: State, command: Cancel, now_ms: int) -> AnyEvent | None:
     actor = command.actor or interrupt.user_id
     before = state.caused_by(command.command_id)
     if before is not None:
-        same = isinstance(before, Cancelled) and interrupt.reason == command.reason and before.actor == actor
+        same = isinstance(before, Cancelled) and interrupt.reason == command.reason and before.about.actor == actor
         _check_repeated(same, interrupt, command.command_id)
         return None
     _check_open(state, command.expected_version, now_ms)
     if state.overdue(now_ms):
         return _expired(state, command.command_id)
     content = Raw(encode(CancelledContent(command.reason))) if command.reason is not None else NO_CONTENT
-    return Cancelled(*_envelope(state, command.command_id, actor), content)
+    return Cancelled(*_envelope(state), content, About(command.command_id, actor))
 
 
 def _expired(state: State, command_id: str) -> Expired:
-    return Expired(*_envelope(state, command_id, None), NO_CONTENT)
+    return Expired(*_envelope(state), NO_CONTENT, About(command_id))
 
 
-def _envelope(
-    state: State, command_id: str, actor: str | None
-) -> tuple[str, int, InterruptKind, str, str, str, str, str | None, str]:
+def _envelope(state: State) -> tuple[str, int, InterruptKind, str, str, str]:
     now = state.interrupt
-    return (
-        now.id,
-        now.version + 1,
-        now.kind,
-        now.session_id,
-        now.request_id,
-        now.user_id,
-        command_id,
-        actor,
-        "",
-    )
+    return now.id, now.version + 1, now.kind, now.session_id, now.request_id, now.user_id
 
 
 def _check_user(interrupt: FlowInterrupt, user_id: str | None) -> None:
@@ -202,15 +188,17 @@ def check_allowed(
 
     Where the interrupt has a response schema, `data` alone is an answer. Refuses by the field's name.
     """
-    given = [name for name in ("text", "approved", "decision") if getattr(response, name) is not None]
-    if allowed:
-        for name in given:
-            if name not in allowed:
-                raise ValidationError(
-                    f"response.{name}: this {interrupt.kind.value} is answered by {' or '.join(allowed)}, not by "
-                    f"{name}. Nothing was changed; it still waits.",
-                    field=f"response.{name}",
-                )
+    given = False
+    for name, value in (("text", response.text), ("approved", response.approved), ("decision", response.decision)):
+        if value is None:
+            continue
+        given = True
+        if allowed and name not in allowed:
+            raise ValidationError(
+                f"response.{name}: this {interrupt.kind.value} is answered by {' or '.join(allowed)}, not by {name}. "
+                "Nothing was changed; it still waits.",
+                field=f"response.{name}",
+            )
     if not required or given:
         return
     if response.data is not None and (not allowed or "data" in allowed or interrupt.response_schema is not None):

@@ -1,12 +1,12 @@
 """What has happened, in the form in which it is stored for ever.
 
-An event is a JSON array: its tag, then an open envelope that views, routing and operators need (ids, version, command,
-actor), then one opaque `content` with what people wrote. Content has a key's name beside it (`content_key`, empty for
-now), so that it can be encrypted and erased one day without a new format. `interrupt.created` ends with its `terms`:
-everything that the configuration of its day decided, so that the log can be read without that configuration.
+An event is a JSON array: its tag, then an open envelope that views, routing and operators need (ids, version, kind),
+then one opaque `content` with what people wrote, then what is known `about` it: the command that caused it, who did it,
+and the name of the key that the content is encrypted with (none for now, so that content can be encrypted and erased
+one day without a new format). `interrupt.created` ends with its `terms`: everything that the configuration of its day
+decided, so that the log can be read without that configuration.
 
-    ["interrupt.created", id, version, kind, session_id, request_id, user_id, command_id, actor, content_key, content,
-     terms]
+    ["interrupt.created", id, version, kind, session_id, request_id, user_id, content, about, terms]
 
 The time, the position and the sequence number are the log's own and not repeated inside. Stored tags and the order of
 fields never change: a changed event is a new tag, and an upcaster in `codec` reads the old one.
@@ -32,7 +32,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ttl_ms: int | None = None
     auto_expire: bool = True
     require_response: bool = True
-    allowed_responses: tuple[str, ...] = ()
+    allowed_responses: tuple[str, ...] = msgspec.field(default=(), name="allowed")
     webhook_event: str | None = None
     envelope_id: str | None = None
     trace_id: str | None = None
@@ -41,8 +41,16 @@ class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     fingerprint: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="type", kw_only=False):
-    """The envelope that all events share. `command_id` is the command that caused it: the same one never acts twice."""
+class About(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is known about an event. The same command never acts twice; "": the interrupt's own id is the command's."""
+
+    command_id: str = msgspec.field(default="", name="command")
+    actor: str | None = None
+    content_key: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="type"):
+    """The envelope that all events share."""
 
     id: str
     version: int
@@ -50,10 +58,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="t
     session_id: str
     request_id: str
     user_id: str
-    command_id: str
-    actor: str | None
-    content_key: str
     content: msgspec.Raw
+    about: About
 
 
 class Created(Event, frozen=True, gc=False, array_like=True, tag="interrupt.created"):
@@ -77,7 +83,7 @@ class Expired(Event, frozen=True, gc=False, array_like=True, tag="interrupt.expi
 AnyEvent = Created | Resolved | Cancelled | Expired
 
 
-class CreatedContent(msgspec.Struct, frozen=True, omit_defaults=True):
+class CreatedContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the person who answers is shown."""
 
     question: str | None = None
@@ -85,13 +91,13 @@ class CreatedContent(msgspec.Struct, frozen=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
-class ResolvedContent(msgspec.Struct, frozen=True):
+class ResolvedContent(msgspec.Struct, frozen=True, gc=False):
     """The answer."""
 
     response: InterruptResponse
 
 
-class CancelledContent(msgspec.Struct, frozen=True, omit_defaults=True):
+class CancelledContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Why it was called off."""
 
     reason: str | None = None

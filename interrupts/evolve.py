@@ -30,7 +30,7 @@ from interrupts.positions import time_of
 EXPIRED_REASON: Final = "deadline passed"
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, gc=False):
     """An interrupt with what deciding about it needs: its terms, its enforced deadline and its events."""
 
     interrupt: FlowInterrupt
@@ -41,7 +41,7 @@ class State(msgspec.Struct):
     def caused_by(self, command_id: str) -> AnyEvent | None:
         """The event that this command has caused already, if any."""
         for event in self.events:
-            if event.command_id == command_id:
+            if event.about.command_id == command_id:
                 return event
         return None
 
@@ -80,12 +80,12 @@ def evolve(state: State | None, line: Line, partition: int, content: CreatedCont
             now.status = InterruptStatus.RESOLVED
             now.response = decode_resolved_content(event.content).response
             now.resolved_at = time_of(line.ms)
-            now.resolved_by = event.actor
+            now.resolved_by = event.about.actor
         case Cancelled():
             now.status = InterruptStatus.CANCELLED
             now.reason = decode_cancelled_content(event.content).reason
             now.resolved_at = time_of(line.ms)
-            now.resolved_by = event.actor
+            now.resolved_by = event.about.actor
         case Expired():
             now.status = InterruptStatus.EXPIRED
             now.reason = EXPIRED_REASON

@@ -21,12 +21,13 @@ from interrupts.model import FlowInterrupt
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
 
 TABLE: Final = "flow_interrupts"
+LOGGER: Final = "interrupts"
 
 
 def default_logger() -> LoggerProtocol:
     """structlog over the standard library's logger `interrupts`, so that its level decides what is printed."""
     logger: LoggerProtocol = structlog.wrap_logger(
-        logging.getLogger("interrupts"),
+        logging.getLogger(LOGGER),
         wrapper_class=structlog.stdlib.BoundLogger,
         processors=[
             structlog.stdlib.filter_by_level,
@@ -50,7 +51,9 @@ class Ports:
         otel_adapter: OTelAdapterProtocol | None = None,
     ) -> None:
         self.logger = logger or default_logger()
-        self._is_enabled_for: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
+        # A logger that can't tell its level is always told.
+        own = logging.getLogger(LOGGER) if logger is None else logger
+        self._is_enabled_for: Callable[[int], bool] = getattr(own, "isEnabledFor", lambda _: True)
         self._db = db
         self._otel = otel_adapter
         self._webhook = None if getattr(webhook_service, "reads_log", False) else webhook_service
@@ -59,7 +62,7 @@ class Ports:
     @property
     def idle(self) -> bool:
         """Whether nobody has to be told: no port is set, and debug lines are off."""
-        return self._silent and self._is_enabled_for is not None and not self._is_enabled_for(logging.DEBUG)
+        return self._silent and not self._is_enabled_for(logging.DEBUG)
 
     def trace_context(self, request_id: str) -> tuple[str | None, str | None]:
         """The trace and span in which this request runs, if tracing is there and knows."""
@@ -74,8 +77,6 @@ class Ports:
 
     async def announce(self, interrupt: FlowInterrupt, event: AnyEvent) -> None:
         """Tells all ports of an event that is in the log."""
-        if self.idle:
-            return
         tag = tag_of(event)
         self.logger.debug(
             tag,

@@ -14,12 +14,15 @@ from interrupts.positions import time_of
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):
-    """One event of the log. `content` is what people wrote; `terms` (of a creation) what was decided for it."""
+    """One event of the log. `content` is what people wrote; `terms` (of a creation) what was decided for it.
+
+    `sequence` is its number in the partition's log; None in an interrupt's history, which is not read from there.
+    """
 
     type: str
     at: datetime
     position: str
-    sequence: int
+    sequence: int | None
     interrupt_id: str
     version: int
     kind: InterruptKind
@@ -51,8 +54,8 @@ def recorded(line: Line, partition: int) -> RecordedEvent:
         session_id=event.session_id,
         request_id=event.request_id,
         user_id=event.user_id,
-        command_id=event.command_id or event.id,
-        actor=event.actor,
+        command_id=event.about.command_id or event.id,
+        actor=event.about.actor,
         content=msgspec.json.decode(event.content),
         terms=msgspec.to_builtins(event.terms) if isinstance(event, Created) else {},
     )

@@ -20,8 +20,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 from interrupts.checks import check_id, check_optional_id, check_size, check_text, check_version, resolved_content
-from interrupts.codec import Line, decode_lines, encode
-from interrupts.commands import Cancel, Command, Create, Expire, Respond
+from interrupts.codec import STATUS_LETTER, Line, decode_lines, encode
+from interrupts.commands import Cancel, Command, Expire, Respond
 from interrupts.config import InterruptConfig
 from interrupts.creation import CreateOptions, Creation
 from interrupts.creators import Creators
@@ -35,7 +35,7 @@ from interrupts.errors import (
     UnavailableError,
     ValidationError,
 )
-from interrupts.events import AnyEvent, Cancelled, CreatedContent, Expired, Resolved
+from interrupts.events import AnyEvent, Cancelled, Expired, Resolved
 from interrupts.evolve import State, as_of, evolve, fold
 from interrupts.ids import is_id, new_command_id
 from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX, PAYLOAD_BYTES_MAX
@@ -49,15 +49,15 @@ from interrupts.store.memory import memory_log
 from interrupts.store.reader import LogReader
 
 _GUARD_AND_STATUS = {
-    Resolved: f"open {InterruptStatus.RESOLVED.value}",
-    Cancelled: f"open {InterruptStatus.CANCELLED.value}",
-    Expired: f"due {InterruptStatus.EXPIRED.value}",
+    Resolved: f"open {STATUS_LETTER[InterruptStatus.RESOLVED]}",
+    Cancelled: f"open {STATUS_LETTER[InterruptStatus.CANCELLED]}",
+    Expired: f"due {STATUS_LETTER[InterruptStatus.EXPIRED]}",
 }
 """What must be true of the deadline when an event is appended, and the status after it."""
 
 
-_ALL_NONE: dict[str, Any] = dict.fromkeys(CreateOptions.__annotations__)
 _NOTHING = CreateOptions()
+_ALL_NONE = (None,) * len(CreateOptions.__annotations__)
 
 
 class InterruptService(Creators):
@@ -108,23 +108,18 @@ class InterruptService(Creators):
         With an `idempotency_key` that its session has seen: the first interrupt as it now is. Raises
         `ValidationError`; `ConflictError` for a key used again with another body; `UnavailableError`.
         """
-        given: dict[str, Any] = {
-            "ttl": ttl,
-            "ttl_seconds": ttl_seconds,
-            "auto_expire": auto_expire,
-            "allowed_responses": allowed_responses,
-            "response_schema": response_schema,
-            "idempotency_key": idempotency_key,
-        }
-        options = _NOTHING if given == _ALL_NONE else _only_given(given)
-        try:
-            command, content = self._creation.command(
-                kind, request_id, user_id, session_id, envelope_id, question, message, data, options
+        options = _NOTHING
+        given = (ttl, ttl_seconds, auto_expire, allowed_responses, response_schema, idempotency_key)
+        if given != _ALL_NONE:
+            options = _only_given(
+                ttl=ttl,
+                ttl_seconds=ttl_seconds,
+                auto_expire=auto_expire,
+                allowed_responses=allowed_responses,
+                response_schema=response_schema,
+                idempotency_key=idempotency_key,
             )
-            return await self._create(command, content)
-        except InterruptsError as error:
-            self._tell_refusal("create", None, error)
-            raise
+        return await self._make(kind, request_id, user_id, session_id, envelope_id, question, message, data, options)
 
     async def get_interrupt(self, interrupt_id: str) -> FlowInterrupt | None:
         """The interrupt as it now is, or None. An overdue one reads as expired. Raises `UnavailableError`."""
@@ -133,15 +128,14 @@ class InterruptService(Creators):
         read = await self._log.read(interrupt_id)
         if read.there is None:
             return None
-        return as_of(fold(read.there, self._log.keys.partition_of_id(interrupt_id)), read.now_ms)
+        return as_of(fold(read.there, read.partition), read.now_ms)
 
     async def history(self, interrupt_id: str) -> list[RecordedEvent]:
         """The interrupt's events, oldest first; empty if there is no such interrupt. Raises `UnavailableError`."""
         if not is_id(interrupt_id):
             return []
-        partition = self._log.keys.partition_of_id(interrupt_id)
-        there = (await self._log.read(interrupt_id)).there
-        return [] if there is None else [recorded(line, partition) for line in decode_lines(there)]
+        read = await self._log.read(interrupt_id)
+        return [] if read.there is None else [recorded(line, read.partition) for line in decode_lines(read.there)]
 
     async def respond(
         self,
@@ -172,7 +166,9 @@ class InterruptService(Creators):
                 check_optional_id("actor", actor),
                 check_version(expected_version),
             )
-            return await self._close(command)
+            return _closed(*await self._carry_out(command))
+        except NotFoundError:
+            return None
         except InterruptsError as error:
             self._tell_refusal("respond", interrupt_id, error)
             raise
@@ -197,7 +193,9 @@ class InterruptService(Creators):
                 check_optional_id("actor", actor),
                 check_version(expected_version),
             )
-            return await self._close(command)
+            return _closed(*await self._carry_out(command))
+        except NotFoundError:
+            return None
         except InterruptsError as error:
             self._tell_refusal("cancel", interrupt_id, error)
             raise
@@ -215,45 +213,55 @@ class InterruptService(Creators):
         await self._log.drain()
         await self._log.server.close()
 
-    async def _create(self, command: Create, content: CreatedContent) -> FlowInterrupt:
-        event = decide(None, command, 0, fits_schema)
-        assert event is not None  # nothing is there yet, so there is something to do
-        raw = encode(event)
-        check_size(len(raw), self._payload_bytes_max, "data")
-        terms = command.terms
-        appended = await self._log.append(command.id, raw, ttl_ms=terms.ttl_ms if terms.auto_expire else None)
-        partition = self._log.keys.partition_of_id(command.id)
-        if appended.sequence:
-            state = evolve(None, _line(appended, event), partition, content)
-            created = True
-        else:
-            state = _folded(appended.there, partition)
-            decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
-            event = state.events[0]
-            created = event.command_id == command.command_id  # by an attempt of ours whose reply was lost
-        if not appended.confirmed:
-            raise _not_confirmed(as_of(state, appended.now_ms))
-        if created:
-            await self._ports.announce(state.interrupt, event)
-        return as_of(state, appended.now_ms)
-
-    async def _close(self, command: Respond | Cancel) -> FlowInterrupt | None:
-        """Carries out a command that closes; a loser is told who won."""
+    async def _make(
+        self,
+        kind: InterruptKind | str,
+        request_id: str,
+        user_id: str,
+        session_id: str,
+        envelope_id: str | None,
+        question: str | None,
+        message: str | None,
+        data: dict[str, Any] | None,
+        options: CreateOptions,
+    ) -> FlowInterrupt:
         try:
-            state, event, now_ms = await self._carry_out(command)
-        except NotFoundError:
-            return None
-        if isinstance(event, Expired):
-            raise lost(state.interrupt)
-        return as_of(state, now_ms)
+            command, content = self._creation.command(
+                kind, request_id, user_id, session_id, envelope_id, question, message, data, options
+            )
+            event = decide(None, command, 0, fits_schema)
+            assert event is not None  # nothing is there yet, so there is something to do
+            raw = encode(event)
+            check_size(len(raw), self._payload_bytes_max, "data")
+            terms = command.terms
+            appended = await self._log.append(command.id, raw, ttl_ms=terms.ttl_ms if terms.auto_expire else None)
+            if appended.sequence:
+                interrupt = evolve(None, _line(appended, event), appended.partition, content).interrupt
+                if appended.confirmed and self._ports.idle:
+                    return interrupt
+                created = True
+            else:
+                assert appended.there is not None  # the script refuses a creation only with what is there
+                state = fold(appended.there, appended.partition)
+                decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
+                event = state.events[0]
+                # With our own command's id it was made by an attempt of ours whose reply was lost.
+                interrupt, created = as_of(state, appended.now_ms), event.about.command_id == command.command_id
+            if not appended.confirmed:
+                raise _not_confirmed(interrupt)
+            if created:
+                await self._ports.announce(interrupt, event)
+            return interrupt
+        except InterruptsError as error:
+            self._tell_refusal("create", None, error)
+            raise
 
     async def _carry_out(self, command: Command) -> tuple[State, AnyEvent | None, int]:
         """The state after the command, the event that it caused now (None: nothing to do), and the partition's time."""
         if not is_id(command.id):
             raise NotFoundError(f"There is no interrupt {str(command.id)[:64]}.")
-        partition = self._log.keys.partition_of_id(command.id)
         read = await self._log.read(command.id)
-        there, now_ms = read.there, read.now_ms
+        partition, there, now_ms = read.partition, read.there, read.now_ms
         appended: Appended | None = None
         for _ in range(DECIDE_AGAIN_MAX):
             state = None if there is None else fold(there, partition)
@@ -265,18 +273,16 @@ class InterruptService(Creators):
             appended = await self._log.append(command.id, raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}")
             if appended.sequence:
                 after = evolve(state, _line(appended, event), partition)
-                return await self._done(after, event, appended)
+                if not appended.confirmed:
+                    raise _not_confirmed(after.interrupt)
+                if not self._ports.idle:
+                    await self._ports.announce(after.interrupt, event)
+                return after, event, appended.now_ms
             there, now_ms = appended.there, appended.now_ms
         raise UnavailableError(
             f"Interrupt {command.id} was moved by others {DECIDE_AGAIN_MAX} times while this was decided. Nothing was "
             "written. Try again."
         )
-
-    async def _done(self, state: State, event: AnyEvent, appended: Appended) -> tuple[State, AnyEvent, int]:
-        if not appended.confirmed:
-            raise _not_confirmed(state.interrupt)
-        await self._ports.announce(state.interrupt, event)
-        return state, event, appended.now_ms
 
     async def _nothing_to_do(
         self, command: Command, state: State | None, appended: Appended | None, now_ms: int
@@ -284,11 +290,15 @@ class InterruptService(Creators):
         """The command has acted before, or there is nothing to expire."""
         assert state is not None  # without a state there is something to do, or a refusal
         event = state.caused_by(command.command_id)
-        if event is not None and appended is not None:
-            return await self._done(state, event, appended)  # an attempt of ours whose reply was lost
-        if event is not None and self._log.server.durable and not await self._log.confirm(command.id):
+        if event is None:
+            return state, None, now_ms
+        ours = appended is not None  # by an attempt of ours whose reply was lost; else by an earlier call
+        confirmed = appended.confirmed if appended is not None else await self._log.confirmed(command.id)
+        if not confirmed:
             raise _not_confirmed(state.interrupt)
-        return state, None, now_ms
+        if ours and not self._ports.idle:
+            await self._ports.announce(state.interrupt, event)
+        return state, event if ours else None, now_ms
 
     async def _expire_partition(self, partition: int) -> int:
         expired = stuck = 0
@@ -296,17 +306,18 @@ class InterruptService(Creators):
             due = await self._log.due(partition, stuck, EXPIRE_BATCH_MAX)
             if not due:
                 return expired
-            closed = sum(await asyncio.gather(*map(self._expire, due)))
-            expired += closed
-            # What others closed meanwhile has left the list; what is left by mistake must not block the rest.
-            stuck = stuck + len(due) if not closed else stuck
+            outcomes = await asyncio.gather(*map(self._expire, due))
+            expired += outcomes.count(True)
+            # What is closed, by whomever, has left the list; what is there by mistake must not block the rest.
+            stuck += outcomes.count(None)
 
-    async def _expire(self, interrupt_id: str) -> bool:
+    async def _expire(self, interrupt_id: str) -> bool | None:
+        """Whether this call closed it; None if there is no such interrupt, only its deadline."""
         try:
             _, event, _ = await self._carry_out(Expire(interrupt_id, new_command_id()))
         except NotFoundError:
             self._ports.logger.error("interrupts.deadline_without_interrupt", interrupt_id=interrupt_id)
-            return False
+            return None
         return event is not None
 
     def _tell_refusal(self, command: str, interrupt_id: object, error: InterruptsError) -> None:
@@ -322,17 +333,19 @@ class InterruptService(Creators):
         )
 
 
-def _only_given(options: dict[str, Any]) -> CreateOptions:
+def _only_given(**options: Any) -> CreateOptions:
     return cast(CreateOptions, {name: value for name, value in options.items() if value is not None})
 
 
+def _closed(state: State, event: AnyEvent | None, now_ms: int) -> FlowInterrupt:
+    """The reply to a command that closes; whoever came after the deadline is told so."""
+    if isinstance(event, Expired):
+        raise lost(state.interrupt)
+    return as_of(state, now_ms)
+
+
 def _line(appended: Appended, event: AnyEvent) -> Line:
-    return Line(appended.stream_id, appended.now_ms, appended.sequence, event)
-
-
-def _folded(there: bytes | None, partition: int) -> State:
-    assert there is not None  # the script refuses a creation only with what is there
-    return fold(there, partition)
+    return Line(appended.stream_id, appended.now_ms, event, appended.sequence)
 
 
 def _command_id(given: str | None) -> str:

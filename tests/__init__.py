@@ -1,1 +1,1 @@
-"""The tests: a file for each behaviour, real servers and real processes wherever something could go wrong between them."""
+"""The tests: a file for each behaviour; real servers and processes wherever something could go wrong between them."""

@@ -19,7 +19,7 @@ mark     '1': write the partition's mark, so that WAIT and WAITAOF on this conne
 terms    'new': there must be no such interrupt; else '<expected> <guard> <status>':
          expected  the version decided on
          guard     open: its deadline must not have passed; due: it must have; any: no matter
-         status    the status after this event
+         status    the status after this event, in one letter: p r c x
 ttl_ms   the deadline to enforce, from now; '': none
 event    JSON, appended as it is
 
@@ -60,7 +60,7 @@ for partition = 1, partitions do
       reply[r] = redis.error_reply(broken)
     elseif terms == 'new' then
       local set = pcall('SET', interrupt,
-        '1 pending ' .. deadline .. '\n' .. stream_id .. ' ' .. next_sequence .. ' ' .. event .. '\n', 'NX')
+        '1p' .. deadline .. '\n' .. stream_id .. ' ' .. event .. '\n', 'NX')
       if not set then
         reply[r] = pcall('GET', interrupt)
       elseif set.err then
@@ -76,13 +76,12 @@ for partition = 1, partitions do
       local there = pcall('GET', interrupt)
       reply[r] = there
       if type(there) == 'string' then
-        local expected, guard, status = match(terms, '^(%d+) (%l+) (%l+)$')
-        local version, had_deadline, lines = match(there, '^(%d+) %l+ (%d*)\n(.*)$')
+        local expected, guard, status = match(terms, '^(%d+) (%l+) (%l)$')
+        local version, had_deadline, lines = match(there, '^(%d+)%l(%d*)\n(.*)$')
         local due = version and had_deadline ~= '' and tonumber(had_deadline) <= now
         if version == expected and (guard == 'any' or (guard == 'due') == due) then
           call('XADD', log, stream_id, 's', next_sequence, 'e', event)
-          call('SET', interrupt, (version + 1) .. ' ' .. status .. ' ' .. deadline .. '\n' .. lines
-            .. stream_id .. ' ' .. next_sequence .. ' ' .. event .. '\n')
+          call('SET', interrupt, (version + 1) .. status .. deadline .. '\n' .. lines .. stream_id .. ' ' .. event .. '\n')
           if deadline ~= '' then
             call('ZADD', deadlines, deadline, sub(interrupt, ID_LENGTH))
           elseif had_deadline ~= '' then

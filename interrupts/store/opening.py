@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
-from interrupts.embedded import EmbeddedServer
+from interrupts.store.embedded import EmbeddedServer
 from interrupts.store.memory import memory_route
 from interrupts.store.routes import ClusterRoute, FixedRoute, Route, SentinelRoute, connection_maker
 from interrupts.store.urls import Target

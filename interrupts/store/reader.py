@@ -80,8 +80,9 @@ class LogReader:
     async def tail(self, partition: int, *, after: str | Position | None = None) -> AsyncGenerator[RecordedEvent, None]:
         """Events after a position (or after now) as they come, without end and without polling.
 
-        A broken connection is made again, and the tail goes on where it was: nothing is skipped or told twice. End it
-        by leaving the loop.
+        "Now" is when the first event is asked for; to miss nothing from an earlier moment on, take `last()` then, and
+        give it as `after`. A broken connection is made again, and the tail goes on where it was: nothing is skipped or
+        told twice. End it by leaving the loop.
         """
         at = await self.last(partition) if after is None else self._inside(partition, after)
         lanes: Lanes | None = None

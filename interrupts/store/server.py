@@ -74,6 +74,7 @@ class Server:
         self.confirmation = confirmation or Confirmation()
         self._attempt_timeout_s = attempt_timeout_s
         self._call_timeout_s = call_timeout_s
+        self._closed = False
 
     @property
     def durable(self) -> bool:
@@ -101,7 +102,8 @@ class Server:
         return reply
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections, for good."""
+        self._closed = True
         await self.route.close()
 
     async def _script(
@@ -116,6 +118,8 @@ class Server:
         return replies
 
     async def _call(self, slot: int, commands: list[Command]) -> list[Any]:
+        if self._closed:
+            raise UnavailableError("This service is closed: use it inside its `async with` block. Nothing was written.")
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._call_timeout_s
         pause_s = RETRY_PAUSE_FIRST_S
