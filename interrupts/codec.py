@@ -31,6 +31,8 @@ _UPCASTS_MAX: Final = 100
 
 _encoder: Final = msgspec.json.Encoder()
 encode: Final = _encoder.encode
+encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+"""Equal for equal values, whatever the order of their keys."""
 _decode_event: Final[Callable[[bytes], AnyEvent]] = msgspec.json.Decoder(AnyEvent).decode
 decode_created_content: Final = msgspec.json.Decoder(CreatedContent).decode
 decode_resolved_content: Final = msgspec.json.Decoder(ResolvedContent).decode
@@ -82,19 +84,22 @@ def _decode_old_event(raw: bytes, error: Exception) -> AnyEvent:
 
 def decode_entry(stream_id: bytes, fields: list[bytes]) -> Line:
     """One entry of the log, as XRANGE and XREAD return it."""
-    if len(fields) == 4 and fields[0] == b"s" and fields[2] == b"e":
-        return _line(stream_id, fields[3], int(fields[1]))
-    named = dict(zip(fields[::2], fields[1::2], strict=False))
     try:
+        if len(fields) == 4 and fields[0] == b"s" and fields[2] == b"e":
+            return _line(stream_id, fields[3], int(fields[1]))
+        named = dict(zip(fields[::2], fields[1::2], strict=False))
         return _line(stream_id, named[b"e"], int(named[b"s"]))
-    except KeyError as error:
-        raise CorruptLogError(f"The entry {stream_id!r} of the log has no field {error}: not written by us.") from error
+    except (KeyError, ValueError) as error:
+        raise CorruptLogError(f"The entry {stream_id!r} of the log can't be read ({error!r}): not ours.") from error
 
 
 def decode_lines(packed: bytes) -> list[Line]:
     """The events in an interrupt's key, oldest first."""
     lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
-    return [_line(stream_id, raw) for stream_id, _, raw in lines]
+    try:
+        return [_line(stream_id, raw) for stream_id, _, raw in lines]
+    except ValueError as error:
+        raise CorruptLogError(f"An interrupt's key can't be read ({error}): not written by us, or damaged.") from error
 
 
 def _line(stream_id: bytes, raw: bytes, sequence: int | None = None) -> Line:

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from interrupts.model import InterruptKind
+from interrupts.errors import ValidationError
+from interrupts.model import OLD_NAME, InterruptKind
 
 
 class InterruptConfig(msgspec.Struct):
@@ -73,5 +74,12 @@ its own has its kind's."""
 
 
 def merged(configs: Mapping[InterruptKind, InterruptConfig] | None) -> dict[InterruptKind, InterruptConfig]:
-    """The defaults with a caller's own in their place, kind by kind."""
-    return DEFAULT_INTERRUPT_CONFIGS | {InterruptKind(kind): config for kind, config in (configs or {}).items()}
+    """The defaults with a caller's own in their place, kind by kind. Raises `ValidationError`."""
+    own = dict(configs or {})
+    for kind, config in own.items():
+        if kind not in (*InterruptKind, OLD_NAME) or not isinstance(config, InterruptConfig):
+            raise ValidationError(
+                f"configs: {str(kind)[:64]!r} → {type(config).__name__} is not a kind with an InterruptConfig.",
+                field="configs",
+            )
+    return DEFAULT_INTERRUPT_CONFIGS | {InterruptKind(kind): config for kind, config in own.items()}

@@ -94,7 +94,7 @@ async def connect(
         server = Server(route, attempt_timeout_s=attempt_timeout_s, call_timeout_s=call_timeout_s)
         stack.push_async_callback(server.close)
         if target.sort != "memory":
-            server.confirmation = await _look_at(server, urls.shown(url or target.name), durability, replicas)
+            server.confirmation = await _look_at(server, target.where, durability, replicas)
         keys = Keys(namespace, await _settle_partitions(server, namespace, partitions))
         service = InterruptService(
             db,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 import msgspec
 
 from interrupts import schemas
-from interrupts.checks import check_id, check_ids, check_kind, check_optional_id, check_text, created_content
+from interrupts.checks import check_id, check_ids, check_kind, check_optional_id, check_text
 from interrupts.commands import Create
 from interrupts.config import InterruptConfig, merged
+from interrupts.contents import created_content
 from interrupts.events import CreatedContent
 from interrupts.ids import keyed_id, new_command_id, new_id
 from interrupts.model import InterruptKind
@@ -35,6 +36,9 @@ class CreateOptions(TypedDict, total=False):
     idempotency_key: str | None
 
 
+_OPTIONS: Final = tuple(CreateOptions.__annotations__)
+
+
 class Creation:
     """Makes commands, with one set of configurations."""
 
@@ -55,6 +59,8 @@ class Creation:
         options: CreateOptions,
     ) -> tuple[Create, CreatedContent]:
         """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant."""
+        if options:
+            options = _given(options)
         kind = check_kind(kind)
         check_ids(request_id, user_id, session_id)
         raw, content = created_content(check_text("question", question), check_text("message", message), data)
@@ -87,6 +93,14 @@ class Creation:
         terms = msgspec.structs.replace(terms, fingerprint=fingerprint_of(words))
         interrupt_id, command_id = keyed_id(session_id, check_id("idempotency_key", key)), new_command_id()
         return Create(interrupt_id, kind, session_id, request_id, user_id, command_id, raw, terms), content
+
+
+def _given(options: CreateOptions) -> CreateOptions:
+    """The options that say something. Refuses one that does not exist, as a call with it would be."""
+    unknown = options.keys() - set(_OPTIONS)
+    if unknown:
+        raise TypeError(f"got an unexpected keyword argument {min(unknown)!r}; there are {', '.join(_OPTIONS)}")
+    return cast(CreateOptions, {name: value for name, value in options.items() if value is not None})
 
 
 def _words(options: CreateOptions) -> dict[str, Any]:

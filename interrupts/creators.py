@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import Any, Unpack
 
 from interrupts.creation import CreateOptions
 from interrupts.model import FlowInterrupt, InterruptKind
 
 
-class Creators(ABC):
+class Creators:
     """One method a kind. All take `CreateOptions` and refuse as `create_interrupt` does."""
 
-    @abstractmethod
-    async def _make(
-        self,
-        kind: InterruptKind | str,
-        request_id: str,
-        user_id: str,
-        session_id: str,
-        envelope_id: str | None,
-        question: str | None,
-        message: str | None,
-        data: dict[str, Any] | None,
-        options: CreateOptions,
-    ) -> FlowInterrupt:
-        """A new interrupt of any kind."""
+    _make: Callable[..., Awaitable[FlowInterrupt]]
+    """Makes an interrupt: kind, request, user and session id, envelope id, question, message, data, options."""
 
     async def create_clarification(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from msgspec import Raw
 
-from interrupts.codec import encode
+from interrupts.codec import encode, encode_sorted
 from interrupts.commands import Cancel, Command, Create, Expire, Respond
 from interrupts.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from interrupts.events import NO_CONTENT, About, AnyEvent, Cancelled, CancelledContent, Created, Expired, Resolved
@@ -36,7 +36,7 @@ def decide(state: State | None, command: Command, now_ms: int, fits_schema: Fits
     """
     match command:
         case Create():
-            return _create(state, command)
+            return _create(state, command, now_ms)
         case Respond():
             return _respond(_known(state, command.id), command, now_ms, fits_schema)
         case Cancel():
@@ -52,7 +52,7 @@ def _known(state: State | None, interrupt_id: str) -> State:
     return state
 
 
-def _create(state: State | None, command: Create) -> Created | None:
+def _create(state: State | None, command: Create, now_ms: int) -> Created | None:
     if state is None:
         return Created(
             command.id,
@@ -69,7 +69,7 @@ def _create(state: State | None, command: Create) -> Created | None:
         raise ConflictError(
             f"The idempotency key was used in session {command.session_id} before, with another body. "
             f"It belongs to interrupt {command.id}: use a new key for a new interrupt.",
-            interrupt=state.interrupt,
+            interrupt=as_of(state, now_ms),
             code="idempotency",
         )
     return None
@@ -81,7 +81,11 @@ def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchem
     actor = command.actor or interrupt.user_id
     before = state.caused_by(command.command_id)
     if before is not None:
-        same = isinstance(before, Resolved) and interrupt.response == command.response and before.about.actor == actor
+        same = (
+            isinstance(before, Resolved)
+            and encode_sorted(interrupt.response) == encode_sorted(command.response)
+            and before.about.actor == actor
+        )
         _check_repeated(same, interrupt, command.command_id)
         return None
     _check_open(state, command.expected_version, now_ms)

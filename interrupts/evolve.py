@@ -57,8 +57,14 @@ class State(msgspec.Struct, gc=False):
 def fold(packed: bytes, partition: int) -> State:
     """The state in an interrupt's key."""
     state: State | None = None
-    for line in decode_lines(packed):
-        state = evolve(state, line, partition)
+    try:
+        for line in decode_lines(packed):
+            state = evolve(state, line, partition)
+    except msgspec.MsgspecError as error:
+        raise CorruptLogError(
+            f"An interrupt's content can't be read ({error}): it is damaged, or was written by a newer version of this "
+            "library. Nothing was changed."
+        ) from error
     if state is None:
         raise CorruptLogError("An interrupt's key holds no event: not written by us.")
     return state

@@ -6,7 +6,7 @@
                                            t  milliseconds since 1970, so ids of one session sort by time
                                            r  random
     hhhh f kkkkkkkkkkkkkkkkkkkkkkkkkkk     made from an idempotency key: k is the beginning of
-                                           SHA-256(session, NUL, key); no time begins with f before the year 10800
+                                           SHA-256(session, NUL, key); no time begins with f before the year 10332
 
 An id made from a key *is* the record of the key: a second creation finds the first one's interrupt under the very
 same id, in the same partition, in the one look that every creation takes. There is nothing else to keep, to expire or

@@ -11,6 +11,8 @@ PAYLOAD_BYTES_MAX: Final = 256 * 1024
 """One event as it is stored; `connect(payload_bytes_max=…)` changes it."""
 NESTING_MAX: Final = 64
 """How deep `data` and schemas may be nested."""
+INT_BITS_MAX: Final = 4_096
+"""Whole numbers in `data`. Other languages may read far smaller ones only; this is what Python reads back."""
 TTL_S_MAX: Final = 10 * 366 * 24 * 3600
 """The longest time to live: ten years."""
 EVENTS_PER_INTERRUPT_MAX: Final = 1_000

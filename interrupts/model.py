@@ -16,6 +16,8 @@ import msgspec
 
 from interrupts.errors import ValidationError
 
+OLD_NAME: Final = "critic_review"
+
 
 class InterruptKind(str, Enum):  # noqa: UP042 - the contract's bases; StrEnum prints differently
     """Why something pauses."""
@@ -32,8 +34,8 @@ class InterruptKind(str, Enum):  # noqa: UP042 - the contract's bases; StrEnum p
 
     @classmethod
     def _missing_(cls, value: object) -> InterruptKind | None:
-        """`critic_review`, the old name of `agent_review`, is read and never written."""
-        return cls.AGENT_REVIEW if value == "critic_review" else None
+        """The old name of `agent_review` is read and never written."""
+        return cls.AGENT_REVIEW if value == OLD_NAME else None
 
 
 class InterruptStatus(str, Enum):  # noqa: UP042 - as above
@@ -102,7 +104,7 @@ class FlowInterrupt(msgspec.Struct):
 
     def __post_init__(self) -> None:
         # A named zone is kept as its offset: two times of a clock change could not be told apart otherwise.
-        if type(self.created_at.tzinfo) is not timezone:
+        if isinstance(self.created_at, datetime) and type(self.created_at.tzinfo) is not timezone:
             self.created_at = _with_offset(self.created_at)
         if self.expires_at is not None and type(self.expires_at.tzinfo) is not timezone:
             self.expires_at = _with_offset(self.expires_at)

@@ -8,12 +8,16 @@ miss anything reads the log (`reads_log = True`) and is not called here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
+from interrupts.checks import check_id
 from interrupts.config import WEBHOOK_EVENT_OF_KIND
 from interrupts.events import AnyEvent, Created, tag_of
 from interrupts.limits import PORT_TIMEOUT_S
@@ -72,12 +76,26 @@ class Ports:
             context = self._otel.get_trace_context(request_id)
             return _part(context, "trace_id"), _part(context, "span_id")
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises must not fail the call
-            self.logger.error("interrupts.port_failed", port="otel_adapter", request_id=request_id, error=repr(error))
+            self._failed("otel_adapter", None, request_id, error)
             return None, None
 
     async def announce(self, interrupt: FlowInterrupt, event: AnyEvent) -> None:
-        """Tells all ports of an event that is in the log."""
+        """Tells all ports of an event that is in the log. Whatever they do, this does not raise."""
         tag = tag_of(event)
+        await self._guarded("logger", interrupt, partial(self._to_log, tag, interrupt))
+        if self._db is not None:
+            await self._guarded("db", interrupt, partial(self._to_database, self._db, interrupt, event))
+        if self._otel is not None:
+            noted = partial(self._otel.record_event, tag, interrupt.request_id, _attributes(interrupt))
+            await self._guarded("otel_adapter", interrupt, noted)
+        if self._webhook is not None:
+            name = tag
+            if isinstance(event, Created):
+                name = event.terms.webhook_event or WEBHOOK_EVENT_OF_KIND[event.kind]
+            told = partial(self._webhook.emit_event, name, interrupt.to_dict(), interrupt.request_id)
+            await self._guarded("webhook_service", interrupt, told)
+
+    def _to_log(self, tag: str, interrupt: FlowInterrupt) -> None:
         self.logger.debug(
             tag,
             interrupt_id=interrupt.id,
@@ -87,19 +105,6 @@ class Ports:
             version=interrupt.version,
             position=interrupt.position,
         )
-        if self._db is not None:
-            await self._guarded("db", interrupt, self._to_database(self._db, interrupt, event))
-        if self._otel is not None:
-            try:
-                self._otel.record_event(tag, interrupt.request_id, _attributes(interrupt))
-            except Exception as error:  # noqa: BLE001 - as above
-                self._failed("otel_adapter", interrupt, error)
-        if self._webhook is not None:
-            name = tag
-            if isinstance(event, Created):
-                name = event.terms.webhook_event or WEBHOOK_EVENT_OF_KIND[event.kind]
-            told = self._webhook.emit_event(name, interrupt.to_dict(), interrupt.request_id)
-            await self._guarded("webhook_service", interrupt, told)
 
     @staticmethod
     async def _to_database(db: DatabaseProtocol, interrupt: FlowInterrupt, event: AnyEvent) -> None:
@@ -110,22 +115,25 @@ class Ports:
             changed = ("status", "response", "resolved_at", "version", "position", "resolved_by", "reason")
             await db.update(TABLE, {name: row[name] for name in changed}, {"id": interrupt.id})
 
-    async def _guarded(self, port: str, interrupt: FlowInterrupt, call: Awaitable[Any]) -> None:
+    async def _guarded(self, port: str, interrupt: FlowInterrupt, call: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(PORT_TIMEOUT_S):
-                await call
+                result = call()
+                if inspect.isawaitable(result):
+                    await result
         except Exception as error:  # noqa: BLE001 - as above
-            self._failed(port, interrupt, error)
+            self._failed(port, interrupt.id, interrupt.request_id, error)
 
-    def _failed(self, port: str, interrupt: FlowInterrupt, error: Exception) -> None:
-        self.logger.error(
-            "interrupts.port_failed",
-            port=port,
-            interrupt_id=interrupt.id,
-            request_id=interrupt.request_id,
-            error=repr(error),
-            meaning="the event is in the log; this port was not told",
-        )
+    def _failed(self, port: str, interrupt_id: str | None, request_id: str, error: Exception) -> None:
+        with contextlib.suppress(Exception):  # a logger that raises can't be told of
+            self.logger.error(
+                "interrupts.port_failed",
+                port=port,
+                interrupt_id=interrupt_id,
+                request_id=request_id,
+                error=repr(error),
+                meaning="the call went on; this port was not told",
+            )
 
 
 def _attributes(interrupt: FlowInterrupt) -> dict[str, Any]:
@@ -141,4 +149,4 @@ def _attributes(interrupt: FlowInterrupt) -> dict[str, Any]:
 
 def _part(context: Any, name: str) -> str | None:
     value = context.get(name) if isinstance(context, dict) else getattr(context, name, None)
-    return None if value is None else str(value)
+    return None if value is None else check_id(name, str(value))

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Final
 
-from interrupts.checks import check_json, shown
+from interrupts.checks import shown
 from interrupts.codec import encode
+from interrupts.contents import check_json
 from interrupts.errors import UnsuitableServerError, ValidationError
 from interrupts.limits import SCHEMAS_CACHED_MAX
 from interrupts.model import InterruptResponse

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import msgspec
-
 from interrupts.checks import check_answer_fields, check_flag, check_ttl_ms
+from interrupts.codec import encode_sorted
 from interrupts.config import WEBHOOK_EVENT_OF_KIND, InterruptConfig
 from interrupts.errors import ValidationError
 from interrupts.events import Terms
 from interrupts.model import InterruptKind
-
-_sorted_encoder = msgspec.json.Encoder(order="sorted")
 
 
 def default_terms(kind: InterruptKind, config: InterruptConfig) -> Terms:
@@ -72,4 +69,4 @@ def fingerprint_of(asked: dict[str, Any]) -> str:
 
     It covers the caller's words only, not what configuration, clock or tracing added to them.
     """
-    return hashlib.sha256(_sorted_encoder.encode(asked)).hexdigest()[:32]
+    return hashlib.sha256(encode_sorted(asked)).hexdigest()[:32]

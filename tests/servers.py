@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,12 +28,31 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = STAR
         time.sleep(0.01)
 
 
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+    """`wait_until` for async code: the loop goes on meanwhile."""
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited {timeout_s:g} s in vain: {what}"
+        await asyncio.sleep(0.005)
+
+
 def free_port() -> int:
     """A port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def cluster_port() -> int:
+    """A free port whose bus port, 10,000 higher, is free and below those that the kernel gives to others."""
+    for _ in range(1_000):
+        port = random.randrange(10_000, 22_000)
+        with socket.socket() as here, socket.socket() as bus, contextlib.suppress(OSError):
+            here.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port
+    raise AssertionError("no free port for a cluster node")
 
 
 class RedisServer:
@@ -53,11 +74,14 @@ class RedisServer:
         program = shutil.which("redis-server")
         assert program, "these tests need redis-server on the PATH"
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen([program, *settings, *self.options], stdout=log, stderr=log)
+            self.process = subprocess.Popen([program, *self._arguments()], stdout=log, stderr=log)
         wait_until(self._answers, f"redis-server on port {self.port} answers")
         return self
+
+    def _arguments(self) -> list[str]:
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        return [*where, "--save", "", *self.options]
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -103,3 +127,20 @@ class RedisServer:
         assert self.process is not None
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
+
+
+class Sentinel(RedisServer):
+    """A sentinel that watches over one group, quick to act."""
+
+    def __init__(self, folder: Path, group: str, primary: RedisServer) -> None:
+        super().__init__(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {group} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {group} 300\n"
+            f"sentinel failover-timeout {group} 2000\n"
+        )
+
+    def _arguments(self) -> list[str]:
+        return [str(self.folder / "sentinel.conf"), "--sentinel"]

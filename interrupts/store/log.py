@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interrupts.errors import UnavailableError
+from interrupts.errors import CorruptLogError
 from interrupts.keys import Keys
 from interrupts.scripts import script
 from interrupts.store.batcher import Batcher
@@ -168,7 +168,10 @@ class Log:
         at = 0
         for partition, indexes in groups:
             now_ms = reply[at]
-            outcomes += [Read(partition, now_ms, there) for there in reply[at + 1 : at + 1 + len(indexes)]]
+            outcomes += [
+                _unreadable(there) if isinstance(there, Exception) else Read(partition, now_ms, there)
+                for there in reply[at + 1 : at + 1 + len(indexes)]
+            ]
             at += 1 + len(indexes)
         return outcomes
 
@@ -204,8 +207,8 @@ def _flat(results: list[Any], groups: dict[int, list[int]]) -> list[Any]:
     return outcomes
 
 
-def _unreadable(refusal: Exception) -> UnavailableError:
-    return UnavailableError(
+def _unreadable(refusal: Exception) -> CorruptLogError:
+    return CorruptLogError(
         f"Redis refused: {refusal}. A key of this namespace was not written by us: look at it, "
         "or use another namespace. Nothing was written."
     )

@@ -18,7 +18,8 @@ def memory_route(name: str = "") -> FixedRoute:
     import fakeredis  # imported here: it takes a while, and only tries and tests need it
 
     server = _shared.setdefault(name, fakeredis.FakeServer()) if name else fakeredis.FakeServer()
-    pool = fakeredis.FakeAsyncRedis(server=server).connection_pool
+    # As for real connections: time-outs are ours (and the library's own would swallow a cancellation now and then).
+    pool = fakeredis.FakeAsyncRedis(server=server, protocol=2, socket_timeout=None).connection_pool
     return FixedRoute(pool.make_connection)
 
 

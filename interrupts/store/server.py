@@ -59,6 +59,38 @@ class Confirmation(msgspec.Struct, frozen=True):
         return int(reply[0] if isinstance(reply, list) else reply) >= self.enough
 
 
+class _Call:
+    """One call over all its attempts: until when it goes on, and whether one of them may have been executed."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.maybe = False
+        self.reason = ""
+        self._timeout_s = timeout_s
+        self._give_up_at = asyncio.get_running_loop().time() + timeout_s
+        self._pause_s = RETRY_PAUSE_FIRST_S
+
+    async def pause(self) -> None:
+        """Waits before the next attempt, each time longer. Raises `UnavailableError` when the call's time is up."""
+        if asyncio.get_running_loop().time() + self._pause_s >= self._give_up_at:
+            raise self.away(f"; tried for {self._timeout_s:g} s")
+        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+        self._pause_s = min(2 * self._pause_s, RETRY_PAUSE_MAX_S)
+
+    def away(self, how_long: str = "") -> UnavailableError:
+        """The refusal when nobody answers."""
+        happened = (
+            "The write may have happened: repeat it with the same idempotency key or command id, which is always safe."
+            if self.maybe
+            else "Nothing was written."
+        )
+        return UnavailableError(f"Redis is away: {self.reason}{how_long}. {happened}", may_have_happened=self.maybe)
+
+    def refused(self, reply: Exception) -> UnavailableError:
+        """The refusal when the server refuses. It does not clear what an attempt before may have done."""
+        happened = "An attempt before may have been written all the same." if self.maybe else "Nothing was written."
+        return UnavailableError(f"Redis refused: {reply}. {happened}", may_have_happened=self.maybe)
+
+
 class Server:
     """Redis, as the layers above see it: scripts and commands that are repeated until they are answered."""
 
@@ -96,9 +128,10 @@ class Server:
 
     async def command(self, slot: int, *command: Any) -> Any:
         """One command's reply. Raises `UnavailableError`."""
-        (reply,) = await self._call(slot, [command])
+        call = _Call(self._call_timeout_s)
+        (reply,) = await self._answered(call, slot, [command])
         if isinstance(reply, Exception):
-            raise _refused(reply, maybe=False)
+            raise call.refused(reply)
         return reply
 
     async def close(self) -> None:
@@ -109,39 +142,31 @@ class Server:
     async def _script(
         self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], then: list[Command]
     ) -> list[Any]:
-        replies = await self._call(slot, [("EVALSHA", script.sha, len(keys), *keys, *args), *then])
+        call = _Call(self._call_timeout_s)
+        replies = await self._answered(call, slot, [("EVALSHA", script.sha, len(keys), *keys, *args), *then])
         if isinstance(replies[0], NoScriptError):
             # The script cache is volatile: sent whole, the script is cached again.
-            replies = await self._call(slot, [("EVAL", script.text, len(keys), *keys, *args), *then])
+            replies = await self._answered(call, slot, [("EVAL", script.text, len(keys), *keys, *args), *then])
         if isinstance(replies[0], Exception):
-            raise _refused(replies[0], maybe=False)
+            raise call.refused(replies[0])
         return replies
 
-    async def _call(self, slot: int, commands: list[Command]) -> list[Any]:
+    async def _answered(self, call: _Call, slot: int, commands: list[Command]) -> list[Any]:
+        """The replies, of the first attempt whose first command was executed or refused for good."""
         if self._closed:
             raise UnavailableError("This service is closed: use it inside its `async with` block. Nothing was written.")
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._call_timeout_s
-        pause_s = RETRY_PAUSE_FIRST_S
-        maybe = False
         while True:
             try:
                 replies = await self._attempt(slot, commands)
-                problem = next((reply for reply in replies if _transient(reply)), None)
-                if problem is None:
-                    if maybe and isinstance(replies[0], Exception) and not isinstance(replies[0], NoScriptError):
-                        raise _refused(replies[0], maybe=True)
+                if not _transient(replies[0]):
                     return replies
-                reason = str(problem)
+                call.reason = str(replies[0])
             except UnreachableError as error:
-                maybe = maybe or error.sent
-                reason = str(error)
+                call.reason = str(error)
+                call.maybe = call.maybe or error.sent
                 if error.final:
-                    raise _away(reason, maybe) from error
-            if loop.time() + pause_s >= give_up_at:
-                raise _away(f"{reason}; tried for {self._call_timeout_s:g} s", maybe)
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
-            pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
+                    raise call.away() from error
+            await call.pause()
             await self.route.recover()
 
     async def _attempt(self, slot: int, commands: list[Command]) -> list[Any]:
@@ -163,17 +188,3 @@ def _transient(reply: Any) -> bool:
     return isinstance(reply, _TRANSIENT_TYPES) or (
         isinstance(reply, ResponseError) and str(reply).startswith(_TRANSIENT_CODES)
     )
-
-
-def _away(reason: str, maybe: bool) -> UnavailableError:
-    happened = (
-        "The write may have happened: repeat it with the same idempotency key or command id, which is always safe."
-        if maybe
-        else "Nothing was written."
-    )
-    return UnavailableError(f"Redis is away: {reason}. {happened}", may_have_happened=maybe)
-
-
-def _refused(reply: Exception, *, maybe: bool) -> UnavailableError:
-    happened = "An attempt before may have been written all the same." if maybe else "Nothing was written."
-    return UnavailableError(f"Redis refused: {reply}. {happened}", may_have_happened=maybe)

@@ -23,7 +23,7 @@ SCHEMES: Final = (
     "memory://",
 )
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?")
-_CLUSTER_PORT: Final = 6379
+_REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 
 
@@ -36,6 +36,14 @@ class Target(msgspec.Struct, frozen=True):
     addresses: tuple[Address, ...] = ()
     name: str = ""
     """The folder of an embedded server, the group of a sentinel, the name of a store in memory."""
+
+    @property
+    def where(self) -> str:
+        """Where that is, for people, without anything secret."""
+        if self.addresses:
+            return ",".join(f"{host}:{port}" for host, port in self.addresses)
+        host, port = self.options.get("host", "localhost"), self.options.get("port", _REDIS_PORT)
+        return self.name or str(self.options.get("path") or f"{host}:{port}")
 
 
 def parse(url: str) -> Target:
@@ -60,15 +68,6 @@ def parse(url: str) -> Target:
     raise _bad(url, "has no scheme that is known")
 
 
-def shown(url: object) -> str:
-    """A url without what is secret in it."""
-    text = str(url)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return "<no scheme>"
-    return f"{scheme[:32]}://{rest.rpartition('@')[2].partition('?')[0][:128]}"
-
-
 def _options(url: str, plain: str) -> dict[str, Any]:
     try:
         options: Mapping[str, Any] = parse_url(plain)
@@ -78,14 +77,17 @@ def _options(url: str, plain: str) -> dict[str, Any]:
 
 
 def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, dict[str, list[str]]]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _bad(url, "can't be read; escape what is special in a password, as in %2F for /") from None
     user, _, hosts = parts.netloc.rpartition("@")
     addresses = []
     for host in hosts.split(","):
         match = _HOST.fullmatch(host)
         port = int(match["port"] or default_port) if match else 0
         if match is None or not 0 < port < 65536:
-            raise _bad(url, f"has no host and port in {host[:64]!r}")
+            raise _bad(url, "has no host and port where one is expected; escape what is special in a password")
         addresses.append((match["v6"] or match["name"], port))
     return tuple(addresses), user, parts.path.strip("/"), parse_qs(parts.query)
 
@@ -99,7 +101,7 @@ def _spoken(url: str, user: str, query: dict[str, list[str]], database: str = ""
 
 
 def _cluster(url: str, kind: str) -> Target:
-    addresses, user, path, query = _split(url, _CLUSTER_PORT)
+    addresses, user, path, query = _split(url, _REDIS_PORT)
     if path not in ("", "0"):
         raise _bad(url, "names a database, and a cluster has only number 0")
     return Target("cluster", kind, _spoken(url, user, query), addresses)
@@ -114,4 +116,7 @@ def _sentinel(url: str, kind: str) -> Target:
 
 
 def _bad(url: object, why: str) -> ValidationError:
-    return ValidationError(f"url: {shown(url)} {why}. Use one of: {', '.join(SCHEMES)}.", field="url")
+    # Only the scheme is shown: in a url that can't be read, nobody knows where the password is.
+    scheme, separator, _ = str(url).partition("://")
+    shown = f"{scheme[:32]}://…" if separator else "the url"
+    return ValidationError(f"url: {shown} {why}. Use one of: {', '.join(SCHEMES)}.", field="url")

@@ -1,0 +1,19 @@
+"""What can be measured: one file a part, registered here in one line.
+
+A part is an async generator: it gets the scale of its sizes (1 for the real figures, far less in tests) and yields each
+figure when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from benchmarks import append
+from benchmarks.figures import Figure
+
+Part = Callable[[float], AsyncIterator[Figure]]
+
+PARTS: Final[dict[str, Part]] = {
+    "append": append.run,
+}

@@ -1,0 +1,54 @@
+"""What the benchmarks create: a clarification with 250 bytes of content, from callers with ids of usual lengths."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from interrupts import FlowInterrupt, InterruptService
+
+CONTENT_BYTES: Final = 250
+QUESTION: Final = "Three ways of signing in are in use in this service. Which shall I analyze first?"
+CONTEXT: Final[dict[str, Any]] = {
+    "options": ["OAuth 2.0", "JWT", "Session cookie"],
+    "found_in": ["services/auth.py", "services/session.py"],
+    "step": "read sources",
+    "default": "OAuth 2.0",
+}
+TTL_MS: Final = 24 * 3600 * 1000
+"""A clarification's own."""
+
+Ask = tuple[str, str, str]
+"""request, user and session id"""
+
+
+def asks(count: int, seed: int = 0) -> Iterator[Ask]:
+    """That many callers: a session and a request each, some users with several."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        number = dice.getrandbits(96)
+        yield f"req-{number >> 48:012x}", f"user-{number % 1_000_000:06}", f"sess-{number & 0xFFFF_FFFF_FFFF:012x}"
+
+
+def creating(service: InterruptService) -> Callable[[Ask], Awaitable[FlowInterrupt]]:
+    """What a caller does: the whole call, from plain arguments to a FlowInterrupt."""
+
+    def create(ask: Ask) -> Awaitable[FlowInterrupt]:
+        request_id, user_id, session_id = ask
+        return service.create_clarification(request_id, user_id, session_id, QUESTION, context=CONTEXT)
+
+    return create
+
+
+def content() -> bytes:
+    """The content as it is stored."""
+    return msgspec.json.encode({"question": QUESTION, "data": CONTEXT})
+
+
+def described() -> str:
+    """The shape in a sentence."""
+    request, user, session = (f"{text} ({len(text)} characters)" for text in next(asks(1)))
+    return f"a clarification with {CONTENT_BYTES} bytes of content; ids like {request}, {user}, {session}"

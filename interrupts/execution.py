@@ -1,0 +1,195 @@
+"""Carrying out commands: the one place where deciding meets the log.
+
+How a command is carried out. A creation is decided on nothing and appended under the guard "there is none"; one round
+trip. Every other command reads the interrupt, decides in Python, and appends under the guard "still the version I
+decided on, and the deadline is still (not) past"; two round trips. If the guard fails, the script has returned what is
+there now, and it is decided again: a conflict is only what `decide` calls one. So of any number of concurrent commands
+exactly one closes an interrupt, whoever crashes where:
+
+- before the append: nothing has happened;
+- after it, before the reply: the event is in the log with the command's id. A repetition, by this process or by a
+  person, reads the interrupt, finds its own id, and gets the same reply;
+- a caller that is cancelled meanwhile: the append goes on without it, with the same outcome as a lost reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from interrupts.checks import check_size
+from interrupts.codec import STATUS_LETTER, Line, encode
+from interrupts.commands import Cancel, Command, Expire
+from interrupts.creation import CreateOptions, Creation
+from interrupts.decide import decide
+from interrupts.errors import (
+    AuthorizationError,
+    ConflictError,
+    CorruptLogError,
+    InterruptsError,
+    NotConfirmedError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+)
+from interrupts.events import AnyEvent, Cancelled, Expired, Resolved
+from interrupts.evolve import State, as_of, evolve, fold
+from interrupts.ids import is_id, new_command_id
+from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX
+from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
+from interrupts.ports import Ports
+from interrupts.schemas import fits_schema
+from interrupts.store.log import Appended, Log
+
+_GUARD_AND_STATUS = {
+    Resolved: f"open {STATUS_LETTER[InterruptStatus.RESOLVED]}",
+    Cancelled: f"open {STATUS_LETTER[InterruptStatus.CANCELLED]}",
+    Expired: f"due {STATUS_LETTER[InterruptStatus.EXPIRED]}",
+}
+"""What must be true of the deadline when an event is appended, and the status after it."""
+
+
+class Execution:
+    """Carries out commands on one log, and tells the ports what became of them."""
+
+    def __init__(self, log: Log, ports: Ports, creation: Creation, payload_bytes_max: int) -> None:
+        self._log = log
+        self._ports = ports
+        self._creation = creation
+        self._payload_bytes_max = payload_bytes_max
+
+    async def create(
+        self,
+        kind: InterruptKind | str,
+        request_id: str,
+        user_id: str,
+        session_id: str,
+        envelope_id: str | None,
+        question: str | None,
+        message: str | None,
+        data: dict[str, Any] | None,
+        options: CreateOptions,
+    ) -> FlowInterrupt:
+        """A new interrupt, or the one that its idempotency key has made before."""
+        try:
+            command, content = self._creation.command(
+                kind, request_id, user_id, session_id, envelope_id, question, message, data, options
+            )
+            event = decide(None, command, 0, fits_schema)
+            assert event is not None  # nothing is there yet, so there is something to do
+            raw = encode(event)
+            check_size(len(raw), self._payload_bytes_max, "data")
+            terms = command.terms
+            appended = await self._log.append(command.id, raw, ttl_ms=terms.ttl_ms if terms.auto_expire else None)
+            if appended.sequence:
+                interrupt = evolve(None, _line(appended, event), appended.partition, content).interrupt
+                if appended.confirmed and self._ports.idle:
+                    return interrupt
+                created = True
+            else:
+                assert appended.there is not None  # the script refuses a creation only with what is there
+                state = fold(appended.there, appended.partition)
+                decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
+                event = state.events[0]
+                # With our own command's id it was made by an attempt of ours whose reply was lost.
+                interrupt, created = as_of(state, appended.now_ms), event.about.command_id == command.command_id
+            if not appended.confirmed:
+                raise _not_confirmed(interrupt)
+            if created:
+                await self._ports.announce(interrupt, event)
+            return interrupt
+        except InterruptsError as error:
+            self.tell_refusal("create", None, error)
+            raise
+
+    async def carry_out(self, command: Command) -> tuple[State, AnyEvent | None, int]:
+        """The state after the command, the event that it caused now (None: nothing to do), and the partition's time."""
+        if not is_id(command.id):
+            raise NotFoundError(f"There is no interrupt {str(command.id)[:64]}.")
+        read = await self._log.read(command.id)
+        partition, there, now_ms = read.partition, read.there, read.now_ms
+        appended: Appended | None = None
+        for _ in range(DECIDE_AGAIN_MAX):
+            state = None if there is None else fold(there, partition)
+            event = decide(state, command, now_ms, fits_schema)
+            if event is None:
+                return await self._nothing_to_do(command, state, appended, now_ms)
+            raw = encode(event)
+            check_size(len(raw), self._payload_bytes_max, "reason" if isinstance(command, Cancel) else "response")
+            appended = await self._log.append(command.id, raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}")
+            if appended.sequence:
+                after = evolve(state, _line(appended, event), partition)
+                if not appended.confirmed:
+                    raise _not_confirmed(after.interrupt)
+                if not self._ports.idle:
+                    await self._ports.announce(after.interrupt, event)
+                return after, event, appended.now_ms
+            there, now_ms = appended.there, appended.now_ms
+        raise UnavailableError(
+            f"Interrupt {command.id} was moved by others {DECIDE_AGAIN_MAX} times while this was decided. Nothing was "
+            "written. Try again."
+        )
+
+    async def _nothing_to_do(
+        self, command: Command, state: State | None, appended: Appended | None, now_ms: int
+    ) -> tuple[State, AnyEvent | None, int]:
+        """The command has acted before, or there is nothing to expire."""
+        assert state is not None  # without a state there is something to do, or a refusal
+        event = state.caused_by(command.command_id)
+        if event is None:
+            return state, None, now_ms
+        ours = appended is not None  # by an attempt of ours whose reply was lost; else by an earlier call
+        confirmed = appended.confirmed if appended is not None else await self._log.confirmed(command.id)
+        if not confirmed:
+            raise _not_confirmed(state.interrupt)
+        if ours and not self._ports.idle:
+            await self._ports.announce(state.interrupt, event)
+        return state, event if ours else None, now_ms
+
+    async def expire_partition(self, partition: int) -> int:
+        """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""
+        expired = stuck = 0
+        while True:
+            due = await self._log.due(partition, stuck, EXPIRE_BATCH_MAX)
+            if not due:
+                return expired
+            outcomes = await asyncio.gather(*map(self._expire, due))
+            expired += outcomes.count(True)
+            # What is closed, by whomever, has left the list; what is there by mistake must not block the rest.
+            stuck += outcomes.count(None)
+
+    async def _expire(self, interrupt_id: str) -> bool | None:
+        """Whether this call closed it; None if it can't be: there is only its deadline, or it can't be read."""
+        try:
+            _, event, _ = await self.carry_out(Expire(interrupt_id, new_command_id()))
+        except NotFoundError:
+            self._ports.logger.error("interrupts.deadline_without_interrupt", interrupt_id=interrupt_id)
+            return None
+        except CorruptLogError as error:
+            self._ports.logger.error("interrupts.unreadable", interrupt_id=interrupt_id, error=str(error))
+            return None
+        return event is not None
+
+    def tell_refusal(self, command: str, interrupt_id: object, error: InterruptsError) -> None:
+        """A refusal is worth a line, a fault a loud one."""
+        refusal = isinstance(error, ConflictError | AuthorizationError | ValidationError | NotFoundError)
+        line = self._ports.logger.info if refusal else self._ports.logger.error
+        line(
+            "interrupt.refused" if refusal else "interrupt.failed",
+            command=command,
+            interrupt_id=None if interrupt_id is None else str(interrupt_id)[:64],
+            error=type(error).__name__,
+            why=str(error)[:500],
+        )
+
+
+def _line(appended: Appended, event: AnyEvent) -> Line:
+    return Line(appended.stream_id, appended.now_ms, event, appended.sequence)
+
+
+def _not_confirmed(interrupt: FlowInterrupt) -> NotConfirmedError:
+    return NotConfirmedError(
+        f"Interrupt {interrupt.id} is written as {interrupt.status.value}, but its durability was not confirmed in "
+        "time. It is neither a success nor a failure: repeat the call with the same idempotency key or command id.",
+        interrupt=interrupt,
+    )
