@@ -151,7 +151,8 @@ def _without_async(
         finally:
             thread.end()
 
-    return connect_blocking
+    # It takes what `connect` takes, and says so to whoever asks for its signature.
+    return update_wrapper(connect_blocking, connect, assigned=(), updated=())
 
 
 connect_blocking = _without_async(connect)

@@ -162,14 +162,14 @@ async def _look_at(server: Server, where: str, durability: Durability, replicas:
 async def _settle_partitions(server: Server, namespace: str, wanted: int | None) -> int:
     """The namespace's number of partitions, written down when it is first used. Refuses another number."""
     new = msgspec.json.encode(_Meta(FORMAT, wanted or PARTITIONS_DEFAULT))
-    reply, confirmed = await server.run(NAMESPACE, slot_of_tag(namespace), [meta_key(namespace)], [new])
-    if not confirmed:
+    written = await server.run(NAMESPACE, slot_of_tag(namespace), [meta_key(namespace)], [new])
+    if not written.confirmed:
         raise NotConfirmedError(
             f"The namespace {namespace!r} was looked at, but the server did not confirm the durability asked for in "
             "time. Look at its replicas and its disk, then try again."
         )
     try:
-        meta = msgspec.json.decode(reply, type=_Meta)
+        meta = msgspec.json.decode(written.reply, type=_Meta)
     except msgspec.DecodeError as error:
         raise CorruptLogError(f"{meta_key(namespace)} can't be read ({error}): it was not written by us.") from error
     if meta.format != FORMAT:

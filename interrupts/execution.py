@@ -138,7 +138,8 @@ class Execution:
         event = state.caused_by(command.command_id)
         if event is None:
             return state, None, now_ms
-        ours = appended is not None  # by an attempt of ours whose reply was lost; else by an earlier call
+        # By an attempt of ours whose reply was lost; else by an earlier call, or by one at the same time.
+        ours = appended is not None and appended.again
         confirmed = appended.confirmed if appended is not None else await self._log.confirmed(command.id)
         if not confirmed:
             raise _not_confirmed(state.interrupt)

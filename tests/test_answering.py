@@ -53,11 +53,8 @@ def test_an_answer_is_kept_as_it_was_given(url: str, namespace: str, data: dict[
             assert (answered.status, answered.response, answered.version) == (InterruptStatus.RESOLVED, response, 2)
             assert (answered.resolved_by, answered.reason) == ("bot", None)
             assert (answered.created_at, answered.expires_at) == (asked.created_at, asked.expires_at)
-            assert answered.resolved_at is not None
-            assert answered.resolved_at >= asked.created_at
+            assert answered.resolved_at == (await service.history(asked.id))[1].at >= asked.created_at
             assert await service.get_interrupt(asked.id) == answered
-            response.approved = False
-            assert answered.response == InterruptResponse(approved=True, data=data)
 
     asyncio.run(main())
 
@@ -101,16 +98,14 @@ def test_another_user_may_not_answer_or_cancel(url: str, namespace: str) -> None
     async def main() -> None:
         async with connect(url, namespace=namespace) as service:
             asked = await ask(service)
-            for _ in range(2):
-                with pytest.raises(AuthorizationError):
-                    await service.respond(asked.id, YES, "somebody else")
-                with pytest.raises(AuthorizationError):
-                    await service.cancel(asked.id, user_id="U")
-                await assert_still_waits(service, asked)
-            answered = await service.respond(asked.id, YES, "u", command_id="c")
+            with pytest.raises(AuthorizationError):
+                await service.respond(asked.id, YES, "somebody else")
+            with pytest.raises(AuthorizationError):
+                await service.cancel(asked.id, user_id="U")
+            await assert_still_waits(service, asked)
+            assert await service.respond(asked.id, YES, "u", command_id="c")
             with pytest.raises(AuthorizationError):
                 await service.respond(asked.id, YES, "somebody else", command_id="c")
-            assert await service.get_interrupt(asked.id) == answered
 
     asyncio.run(main())
 

@@ -30,7 +30,7 @@ from interrupts import (
 )
 from interrupts.scripts import script
 from interrupts.store.lanes import UnreachableError
-from interrupts.store.server import Confirmation, Server
+from interrupts.store.server import Confirmation, Server, Written
 from tests.conftest import whole_log
 from tests.servers import RedisServer, free_port, until
 from tests.test_faults import Unanswered, freeze_at_append
@@ -199,7 +199,7 @@ def test_a_write_whose_confirmation_failed_is_not_called_unwritten() -> None:
         replies = [*DONE, ResponseError("UNBLOCKED force unblock from blocking operation")]
         wait = Confirmation(("WAIT", 1, 100), 1)
         server = Server(Scripted(replies, REFUSED), call_timeout_s=0.1, confirmation=wait)
-        assert await server.run(script("append"), 0, [], []) == (DONE[0], False)
+        assert await server.run(script("append"), 0, [], []) == Written(DONE[0], False, False)
 
     asyncio.run(main())
 

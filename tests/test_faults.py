@@ -200,6 +200,21 @@ def test_a_call_that_gave_up_can_be_repeated(own_server: RedisServer) -> None:
     asyncio.run(frozen_too_long(own_server, 3 * ATTEMPT_TIMEOUT_S))
 
 
+def test_a_read_that_got_no_answer_wrote_nothing(own_server: RedisServer) -> None:
+    """Whatever reads can't have happened in part: unavailable, without `may_have_happened`."""
+
+    async def main() -> None:
+        async with connect(own_server.url, attempt_timeout_s=0.1, call_timeout_s=0.2) as service:
+            waiting = await create(service, 0)
+            own_server.freeze()
+            reads = (service.get_interrupt(waiting.id), service.history(waiting.id), service.log.range(0))
+            for away in await asyncio.gather(*reads, return_exceptions=True):
+                assert isinstance(away, UnavailableError)
+                assert not away.may_have_happened
+
+    asyncio.run(main())
+
+
 def test_a_lost_script_cache_is_not_noticed(shared_server: RedisServer) -> None:
     """SCRIPT FLUSH under load causes no error and no double."""
     assert asyncio.run(flushed_under_load(shared_server, 10, 10)) >= 10

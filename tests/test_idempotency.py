@@ -121,6 +121,20 @@ def test_a_retry_gives_the_interrupt_as_it_now_is(url: str, namespace: str, end:
     asyncio.run(main())
 
 
+def test_the_refusal_shows_the_interrupt_as_it_now_is(url: str, namespace: str) -> None:
+    """Another body under the key of an overdue interrupt: the conflict shows it as expired, as get does."""
+
+    async def main() -> None:
+        async with connect(url, namespace=namespace) as service:
+            late = await until_expired(service, (await ask(service, ttl=timedelta(milliseconds=1))).id)
+            with pytest.raises(ConflictError) as refused:
+                await ask(service)
+            assert (refused.value.code, refused.value.interrupt) == ("idempotency", late)
+            assert late.status is InterruptStatus.EXPIRED
+
+    asyncio.run(main())
+
+
 def test_a_key_belongs_to_its_session(url: str, namespace: str) -> None:
     """The same key in another session is another interrupt, whatever the body."""
 

@@ -20,7 +20,7 @@ from interrupts.keys import Keys, meta_key
 from interrupts.scripts import Script, script
 from interrupts.store.log import Log
 from interrupts.store.memory import memory_route
-from interrupts.store.server import Confirmation, Server
+from interrupts.store.server import Confirmation, Server, Written
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parent.parent
@@ -87,9 +87,9 @@ class Recorder(Server):
         super().__init__(route, confirmation=Confirmation(("WAIT", 1, 1), 0))
         self.calls: list[tuple[str, list[object], list[object]]] = []
 
-    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, bool]:
+    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Written:
         """A writing script."""
-        return await self.read(script, slot, keys, args), True
+        return Written(await self.read(script, slot, keys, args), True, False)
 
     async def read(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """A reading script."""

@@ -46,6 +46,7 @@ class Appended(msgspec.Struct, gc=False):
     stream_id: str
     there: bytes | None
     confirmed: bool
+    again: bool
 
 
 class Read(msgspec.Struct, gc=False):
@@ -129,7 +130,8 @@ class Log:
                 _, name, terms, ttl_ms, event = items[index]
                 names.append(name)
                 args += (terms, ttl_ms, event)
-        reply, confirmed = await self.server.run(APPEND, keys.slots[groups[0][0]], names, args)
+        written = await self.server.run(APPEND, keys.slots[groups[0][0]], names, args)
+        reply, confirmed, again = written.reply, written.confirmed, written.again
         outcomes: list[Appended | Exception] = []
         at = 0
         for partition, indexes in groups:
@@ -137,13 +139,12 @@ class Log:
             at += 2
             for outcome in reply[at : at + len(indexes)]:
                 if type(outcome) is int:
-                    outcomes.append(
-                        Appended(partition, now_ms, outcome, f"{now_ms}-{outcome + offset}", None, confirmed)
-                    )
+                    stream_id = f"{now_ms}-{outcome + offset}"
+                    outcomes.append(Appended(partition, now_ms, outcome, stream_id, None, confirmed, again))
                 elif isinstance(outcome, Exception):
                     outcomes.append(_unreadable(outcome))
                 else:
-                    outcomes.append(Appended(partition, now_ms, 0, "", outcome, confirmed))
+                    outcomes.append(Appended(partition, now_ms, 0, "", outcome, confirmed, again))
             at += len(indexes)
         return outcomes
 

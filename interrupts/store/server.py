@@ -59,15 +59,30 @@ class Confirmation(msgspec.Struct, frozen=True):
         return int(reply[0] if isinstance(reply, list) else reply) >= self.enough
 
 
-class _Call:
-    """One call over all its attempts: until when it goes on, and whether one of them may have been executed."""
+class Written(msgspec.Struct, frozen=True):
+    """What a writing script replied. `confirmed`: its durability is (True where none was asked for). `again`: an
+    attempt before this one got no answer, so that work found done may be this very call's own."""
 
-    def __init__(self, timeout_s: float) -> None:
+    reply: Any
+    confirmed: bool
+    again: bool
+
+
+class _Call:
+    """One call over all its attempts: until when it goes on, and whether one of them may have written something."""
+
+    def __init__(self, timeout_s: float, *, writes: bool) -> None:
         self.maybe = False
+        self._writes = writes
         self.reason = ""
         self._timeout_s = timeout_s
         self._give_up_at = asyncio.get_running_loop().time() + timeout_s
         self._pause_s = RETRY_PAUSE_FIRST_S
+
+    def lost(self, error: UnreachableError) -> None:
+        """An attempt got no answer."""
+        self.reason = str(error)
+        self.maybe = self.maybe or (self._writes and error.sent)
 
     async def pause(self) -> None:
         """Waits before the next attempt, each time longer. Raises `UnavailableError` when the call's time is up."""
@@ -113,22 +128,21 @@ class Server:
         """Whether writes are confirmed before they count as done."""
         return self.confirmation.command is not None
 
-    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, bool]:
-        """A writing script's reply, and whether its durability is confirmed (always True where none was asked for).
-
-        Raises `UnavailableError`.
-        """
+    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Written:
+        """Runs a script that writes. Raises `UnavailableError`."""
         confirm = [self.confirmation.command] if self.confirmation.command is not None else []
-        replies = await self._script(script, slot, keys, args, confirm)
-        return replies[0], not confirm or self.confirmation.given(replies[1])
+        call = _Call(self._call_timeout_s, writes=True)
+        replies = await self._script(call, script, slot, keys, args, confirm)
+        return Written(replies[0], not confirm or self.confirmation.given(replies[1]), call.maybe)
 
     async def read(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """A reading script's reply. Raises `UnavailableError`."""
-        return (await self._script(script, slot, keys, args, []))[0]
+        """The reply of a script that only reads. Raises `UnavailableError`."""
+        call = _Call(self._call_timeout_s, writes=False)
+        return (await self._script(call, script, slot, keys, args, []))[0]
 
     async def command(self, slot: int, *command: Any) -> Any:
-        """One command's reply. Raises `UnavailableError`."""
-        call = _Call(self._call_timeout_s)
+        """The reply to a command that only reads. Raises `UnavailableError`."""
+        call = _Call(self._call_timeout_s, writes=False)
         (reply,) = await self._answered(call, slot, [command])
         if isinstance(reply, Exception):
             raise call.refused(reply)
@@ -140,9 +154,8 @@ class Server:
         await self.route.close()
 
     async def _script(
-        self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], then: list[Command]
+        self, call: _Call, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], then: list[Command]
     ) -> list[Any]:
-        call = _Call(self._call_timeout_s)
         replies = await self._answered(call, slot, [("EVALSHA", script.sha, len(keys), *keys, *args), *then])
         if isinstance(replies[0], NoScriptError):
             # The script cache is volatile: sent whole, the script is cached again.
@@ -162,8 +175,7 @@ class Server:
                     return replies
                 call.reason = str(replies[0])
             except UnreachableError as error:
-                call.reason = str(error)
-                call.maybe = call.maybe or error.sent
+                call.lost(error)
                 if error.final:
                     raise call.away() from error
             await call.pause()

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
 from redis.asyncio.connection import parse_url
+from redis.exceptions import RedisError
 
 from interrupts.errors import ValidationError
-from interrupts.store.routes import Address
+from interrupts.store.routes import Address, connection_maker
 
 SCHEMES: Final = (
     "redis://host:6379/0",
@@ -59,8 +60,10 @@ def parse(url: str) -> Target:
                 raise _bad(url, "names no folder")
             return Target("embedded", "unix", name=unquote(rest))
         case "redis" | "rediss" | "unix":
-            options = _options(url, url)
-            return Target("fixed", {"redis": "tcp", "rediss": "tls", "unix": "unix"}[scheme], options)
+            kind = {"redis": "tcp", "rediss": "tls", "unix": "unix"}[scheme]
+            if kind != "unix":
+                _check_database(url, rest.partition("?")[0].rpartition("@")[2].partition("/")[2])
+            return Target("fixed", kind, _options(url, url, kind))
         case "redis+cluster" | "rediss+cluster":
             return _cluster(url, "tls" if scheme.startswith("rediss") else "tcp")
         case "redis+sentinel" | "rediss+sentinel":
@@ -68,12 +71,17 @@ def parse(url: str) -> Target:
     raise _bad(url, "has no scheme that is known")
 
 
-def _options(url: str, plain: str) -> dict[str, Any]:
+def _options(url: str, plain: str, kind: str) -> dict[str, Any]:
     try:
-        options: Mapping[str, Any] = parse_url(plain)
+        parsed: Mapping[str, Any] = parse_url(plain)
     except (ValueError, TypeError) as error:
         raise _bad(url, f"can't be read ({type(error).__name__})") from None
-    return {name: value for name, value in options.items() if name not in ("connection_class", "socket_timeout")}
+    options = {name: value for name, value in parsed.items() if name not in ("connection_class", "socket_timeout")}
+    try:
+        connection_maker(kind, options)()  # opens nothing
+    except (TypeError, ValueError, RedisError) as error:
+        raise _bad(url, f"has an option that can't be used ({type(error).__name__})") from None
+    return options
 
 
 def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, dict[str, list[str]]]:
@@ -92,11 +100,18 @@ def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, 
     return tuple(addresses), user, parts.path.strip("/"), parse_qs(parts.query)
 
 
-def _spoken(url: str, user: str, query: dict[str, list[str]], database: str = "") -> dict[str, Any]:
+def _check_database(url: str, database: str) -> None:
+    """Refuses a database that is no number: the client library would take number 0 for it."""
+    if database.strip("/") and not database.strip("/").isdecimal():
+        raise _bad(url, "names a database that is no number")
+
+
+def _spoken(url: str, kind: str, user: str, query: dict[str, list[str]], database: str = "") -> dict[str, Any]:
     """The options of a connection, without an address."""
     at = f"{user}@" if user else ""
     asked = f"?{urlencode(query, doseq=True)}" if query else ""
-    options = _options(url, f"redis://{at}localhost/{database}{asked}")
+    _check_database(url, database)
+    options = _options(url, f"redis://{at}localhost/{database}{asked}", kind)
     return {name: value for name, value in options.items() if name not in ("host", "port")}
 
 
@@ -104,7 +119,7 @@ def _cluster(url: str, kind: str) -> Target:
     addresses, user, path, query = _split(url, _REDIS_PORT)
     if path not in ("", "0"):
         raise _bad(url, "names a database, and a cluster has only number 0")
-    return Target("cluster", kind, _spoken(url, user, query), addresses)
+    return Target("cluster", kind, _spoken(url, kind, user, query), addresses)
 
 
 def _sentinel(url: str, kind: str) -> Target:
@@ -112,7 +127,7 @@ def _sentinel(url: str, kind: str) -> Target:
     group, _, database = path.partition("/")
     if not group:
         raise _bad(url, "names no group: redis+sentinel://host:26379/<group>")
-    return Target("sentinel", kind, _spoken(url, user, query, database), addresses, group)
+    return Target("sentinel", kind, _spoken(url, kind, user, query, database), addresses, group)
 
 
 def _bad(url: object, why: str) -> ValidationError:
