@@ -39,7 +39,7 @@ from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
 from interrupts.ports import Ports
 from interrupts.schemas import fits_schema
-from interrupts.store.log import Appended, Log
+from interrupts.store.log import Appended, Log, Read
 
 _GUARD_AND_STATUS = {
     Resolved: f"open {STATUS_LETTER[InterruptStatus.RESOLVED]}",
@@ -106,46 +106,44 @@ class Execution:
         """The state after the command, the event that it caused now (None: nothing to do), and the partition's time."""
         if not is_id(command.id):
             raise NotFoundError(f"There is no interrupt {str(command.id)[:64]}.")
-        read = await self._log.read(command.id)
-        partition, there, now_ms = read.partition, read.there, read.now_ms
-        appended: Appended | None = None
+        step = _Step(command, self._payload_bytes_max)
+        appended = await self._log.decide(command.id, step)
         for _ in range(DECIDE_AGAIN_MAX):
-            state = None if there is None else fold(there, partition)
-            event = decide(state, command, now_ms, fits_schema)
-            if event is None:
-                return await self._nothing_to_do(command, state, appended, now_ms)
-            raw = encode(event)
-            check_size(len(raw), self._payload_bytes_max, "reason" if isinstance(command, Cancel) else "response")
-            appended = await self._log.append(command.id, raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}")
+            if appended is None:
+                return await self._nothing_to_do(step, None)
             if appended.sequence:
-                after = evolve(state, _line(appended, event), partition)
+                assert step.state is not None
+                assert step.event is not None
+                after = evolve(step.state, _line(appended, step.event), appended.partition)
                 if not appended.confirmed:
                     raise _not_confirmed(after.interrupt)
                 if not self._ports.idle:
-                    await self._ports.announce(after.interrupt, event)
-                return after, event, appended.now_ms
-            there, now_ms = appended.there, appended.now_ms
+                    await self._ports.announce(after.interrupt, step.event)
+                return after, step.event, appended.now_ms
+            made = step(appended)
+            if made is None:
+                return await self._nothing_to_do(step, appended)
+            appended = await self._log.append(command.id, *made)
         raise UnavailableError(
             f"Interrupt {command.id} was moved by others {DECIDE_AGAIN_MAX} times while this was decided. Nothing was "
             "written. Try again."
         )
 
-    async def _nothing_to_do(
-        self, command: Command, state: State | None, appended: Appended | None, now_ms: int
-    ) -> tuple[State, AnyEvent | None, int]:
+    async def _nothing_to_do(self, step: _Step, appended: Appended | None) -> tuple[State, AnyEvent | None, int]:
         """The command has acted before, or there is nothing to expire."""
+        state = step.state
         assert state is not None  # without a state there is something to do, or a refusal
-        event = state.caused_by(command.command_id)
+        event = state.caused_by(step.command.command_id)
         if event is None:
-            return state, None, now_ms
+            return state, None, step.now_ms
         # By an attempt of ours whose reply was lost; else by an earlier call, or by one at the same time.
         ours = appended is not None and appended.again
-        confirmed = appended.confirmed if appended is not None else await self._log.confirmed(command.id)
+        confirmed = appended.confirmed if appended is not None else await self._log.confirmed(step.command.id)
         if not confirmed:
             raise _not_confirmed(state.interrupt)
         if ours and not self._ports.idle:
             await self._ports.announce(state.interrupt, event)
-        return state, event if ours else None, now_ms
+        return state, event if ours else None, step.now_ms
 
     async def expire_partition(self, partition: int) -> int:
         """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""
@@ -182,6 +180,31 @@ class Execution:
             error=type(error).__name__,
             why=str(error)[:500],
         )
+
+
+class _Step:
+    """One command on its way: decides on what is there, and remembers on what it has decided."""
+
+    __slots__ = ("_payload_bytes_max", "command", "event", "now_ms", "state")
+
+    def __init__(self, command: Command, payload_bytes_max: int) -> None:
+        self.command = command
+        self.state: State | None = None
+        self.event: AnyEvent | None = None
+        self.now_ms = 0
+        self._payload_bytes_max = payload_bytes_max
+
+    def __call__(self, seen: Read) -> tuple[bytes, str] | None:
+        """The event to append and its terms, or None if there is nothing to do. Raises what `decide` raises."""
+        self.now_ms = seen.now_ms
+        self.state = None if seen.there is None else fold(seen.there, seen.partition)
+        event = self.event = decide(self.state, self.command, seen.now_ms, fits_schema)
+        if event is None:
+            return None
+        raw = encode(event)
+        if len(raw) > self._payload_bytes_max:
+            check_size(len(raw), self._payload_bytes_max, "reason" if isinstance(self.command, Cancel) else "response")
+        return raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}"
 
 
 def _line(appended: Appended, event: AnyEvent) -> Line:

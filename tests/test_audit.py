@@ -234,7 +234,8 @@ def test_13_no_transition_leads_out_of_an_end(url: str, namespace: str, end: Int
                     await call
                 assert (refused.value.code, refused.value.interrupt) == (end.value, ended)
             assert await service.expire_pending() == 0
-            for terms in ("new", "1 open pending", "1 any resolved", "2 due expired"):
+            guards = [f"{version} {guard} r" for version in (0, 1, 3) for guard in ("open", "due", "any")]
+            for terms in ("new", *guards, "2 due e"):
                 refusal = await service._log.append(ended.id, b"[]", terms)
                 assert (refusal.sequence, refusal.stream_id) == (0, "")
             assert await service.get_interrupt(ended.id) == ended

@@ -43,14 +43,14 @@ class Unanswered:
 
 def freeze_at_append(service: InterruptService, server: RedisServer) -> None:
     """The server freezes when this service's next append is about to be sent: what was read before stays read."""
-    log, append = service._log, service._log.append
+    appends, add = service._log._appends, service._log._appends.add
 
-    def frozen(*args: Any, **kwargs: Any) -> Any:
-        log.append = append  # type: ignore[method-assign]
+    def frozen(*args: Any, **kwargs: Any) -> None:
+        appends.add = add  # type: ignore[method-assign]
         server.freeze()
-        return append(*args, **kwargs)
+        add(*args, **kwargs)
 
-    log.append = frozen  # type: ignore[method-assign]
+    appends.add = frozen  # type: ignore[method-assign]
 
 
 async def create(service: InterruptService, number: int, key: str | None = None) -> FlowInterrupt:

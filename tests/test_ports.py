@@ -115,14 +115,14 @@ def test_an_expiry_found_by_a_late_command_is_announced_once(url: str, namespace
 
 
 def test_a_repetition_announces_nothing(url: str, namespace: str) -> None:
-    """The same key or command id again is no news; nor is a refusal, or an unknown id."""
+    """The same key or command id again, also at once, is no news; nor is a refusal, or an unknown id."""
     world = World()
 
     async def main() -> None:
         async with connect(url, namespace=namespace, **world.ports()) as service:
             for _ in range(3):
                 created = await service.create_confirmation("r", "u", "s", "?", idempotency_key="k")
-                await service.respond(created.id, YES, command_id="c")
+                await asyncio.gather(*(service.respond(created.id, YES, command_id="c") for _ in range(5)))
                 with pytest.raises(ConflictError):
                     await service.cancel(created.id)
                 assert await service.cancel("0" * 32) is None

@@ -233,7 +233,7 @@ def test_any_sequence_of_commands_does_what_the_model_does(url: str) -> None:
 
     OnThisStore.url = url
     modest = settings(
-        max_examples=120,
+        max_examples=80,
         stateful_step_count=40,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from interrupts.errors import UnavailableError
 from interrupts.limits import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_MAX, QUEUE_ITEMS_MAX
@@ -23,34 +23,44 @@ class Batcher(Generic[Item, Reply]):
     """Gathers items into bounded batches and gives each item its own reply.
 
     `send` gets a batch and returns a reply for each item, in order; a reply that is an exception is raised to its
-    caller, and an exception from `send` itself to all callers of the batch.
+    caller, and an exception from `send` itself to all callers of the batch. `deliver` hands a reply over, where that is
+    more than to end its caller's wait.
     """
 
     def __init__(
-        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | Exception]]], *, in_flight_max: int = 0
+        self,
+        send: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | Exception]]],
+        deliver: Callable[[Item, asyncio.Future[Any], Reply], None] | None = None,
     ) -> None:
         self._send = send
-        self._in_flight_max = in_flight_max or BATCHES_IN_FLIGHT_MAX
-        self._waiting: list[tuple[Item, asyncio.Future[Reply], int]] = []
+        self._deliver = deliver
+        self._waiting: list[tuple[Item, asyncio.Future[Any], int]] = []
         self._bytes = 0
         self._scheduled = False
         self._in_flight: set[asyncio.Task[None]] = set()
 
-    def submit(self, item: Item, size: int = 0) -> asyncio.Future[Reply]:
-        """A future for the item's reply. Refuses when too many calls wait already; then nothing was sent."""
+    def submit(self, item: Item, size: int = 0) -> asyncio.Future[Any]:
+        """A future for the item's reply."""
+        future = asyncio.get_running_loop().create_future()
+        self.add(item, future, size)
+        return future
+
+    def add(self, item: Item, future: asyncio.Future[Any], size: int = 0) -> None:
+        """Queues an item whose reply ends this wait. Refuses when too many wait already; then it was not sent."""
         if len(self._waiting) >= QUEUE_ITEMS_MAX:
-            raise UnavailableError(
-                f"{QUEUE_ITEMS_MAX} calls of this process wait for Redis already. This one was not sent. Slow the "
-                "producers down, or find out why Redis is slow.",
+            future.set_exception(
+                UnavailableError(
+                    f"{QUEUE_ITEMS_MAX} calls of this process wait for Redis already. This one was not sent. Slow the "
+                    "producers down, or find out why Redis is slow.",
+                )
             )
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
+            return
         self._waiting.append((item, future, size))
         self._bytes += size
-        if not self._scheduled and len(self._in_flight) < self._in_flight_max:
+        if not self._scheduled and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
             self._scheduled = True
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._flush, loop)
-        return future
 
     async def drain(self) -> None:
         """Returns when everything that was submitted has its reply."""
@@ -60,12 +70,12 @@ class Batcher(Generic[Item, Reply]):
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
-        while self._waiting and len(self._in_flight) < self._in_flight_max:
+        while self._waiting and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
             task = loop.create_task(self._run(self._take()))
             self._in_flight.add(task)
             task.add_done_callback(self._landed)
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Reply], int]]:
+    def _take(self) -> list[tuple[Item, asyncio.Future[Any], int]]:
         count = min(len(self._waiting), BATCH_ITEMS_MAX)
         if self._bytes > BATCH_BYTES_MAX:
             total = self._waiting[0][2]
@@ -86,7 +96,7 @@ class Batcher(Generic[Item, Reply]):
             loop = asyncio.get_running_loop()
             loop.call_soon(self._flush, loop)
 
-    async def _run(self, batch: list[tuple[Item, asyncio.Future[Reply], int]]) -> None:
+    async def _run(self, batch: list[tuple[Item, asyncio.Future[Any], int]]) -> None:
         try:
             replies = await self._send([item for item, _, _ in batch])
         except asyncio.CancelledError:
@@ -95,10 +105,13 @@ class Batcher(Generic[Item, Reply]):
             raise
         except Exception as error:  # noqa: BLE001 - it is raised to the callers, to each an error of its own
             replies = [copy(error) for _ in batch]
-        for (_, future, _), reply in zip(batch, replies, strict=True):
+        deliver = self._deliver
+        for (item, future, _), reply in zip(batch, replies, strict=True):
             if future.done():
                 continue
             if isinstance(reply, Exception):
                 future.set_exception(reply)
-            else:
+            elif deliver is None:
                 future.set_result(reply)
+            else:
+                deliver(item, future, reply)

@@ -8,7 +8,7 @@ side, because its node is its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,24 +29,8 @@ NEVER: Final = "0 any p"
 
 AppendItem = tuple[int, str, str, str | int, bytes]
 """partition, then as `append.lua` has them: interrupt, terms, ttl_ms, event."""
-ReadItem = tuple[int, str]
-"""partition, interrupt"""
-
-
-class Appended(msgspec.Struct, gc=False):
-    """What became of one append.
-
-    `sequence` > 0: it is in the log at `stream_id`; whether as durably as asked for says `confirmed`. Otherwise it was
-    refused, and `there` is what the interrupt's key holds. `now_ms` is the partition's time at which this was decided.
-    """
-
-    partition: int
-    now_ms: int
-    sequence: int
-    stream_id: str
-    there: bytes | None
-    confirmed: bool
-    again: bool
+ReadItem = tuple[int, str, "Decide | None"]
+"""partition, interrupt, and what to do with what it holds"""
 
 
 class Read(msgspec.Struct, gc=False):
@@ -57,6 +41,23 @@ class Read(msgspec.Struct, gc=False):
     there: bytes | None
 
 
+class Appended(Read, gc=False):
+    """What became of one append.
+
+    `sequence` > 0: it is in the log at `stream_id`; whether as durably as asked for says `confirmed`. Otherwise it was
+    refused, and `there` is what the interrupt's key holds. `now_ms` is the partition's time at which this was decided.
+    """
+
+    sequence: int
+    stream_id: str
+    confirmed: bool
+    again: bool
+
+
+Decide = Callable[[Read], tuple[bytes, str] | None]
+"""Makes an event and its terms of what an interrupt's key holds, or nothing, or raises."""
+
+
 class Log:
     """Appends, looks and lists for the layers above, which never see a script or a key's layout."""
 
@@ -64,7 +65,7 @@ class Log:
         self.keys = keys
         self.server = server
         self._appends: Batcher[AppendItem, Appended] = Batcher(self._send_appends)
-        self._reads: Batcher[ReadItem, Read] = Batcher(self._send_reads)
+        self._reads: Batcher[ReadItem, Read] = Batcher(self._send_reads, self._deliver_read)
 
     def append(
         self, interrupt_id: str, event: bytes, terms: str = NEW, ttl_ms: int | None = None
@@ -82,7 +83,17 @@ class Log:
         """What the interrupt's key holds. Raises `UnavailableError`."""
         keys = self.keys
         partition = int(interrupt_id[:4], 16) * keys.partitions >> 16
-        return self._reads.submit((partition, keys.interrupts[partition] + interrupt_id))
+        return self._reads.submit((partition, keys.interrupts[partition] + interrupt_id, None))
+
+    def decide(self, interrupt_id: str, decide: Decide) -> asyncio.Future[Appended | None]:
+        """Reads an interrupt and appends what `decide` makes of it; None if that is nothing.
+
+        What was read is decided on at once, in the batch that brought it, and goes on in the next batch of appends:
+        the caller is woken once, for both round trips. Raises what `decide` raises, and `UnavailableError`.
+        """
+        keys = self.keys
+        partition = int(interrupt_id[:4], 16) * keys.partitions >> 16
+        return self._reads.submit((partition, keys.interrupts[partition] + interrupt_id, decide))
 
     async def confirmed(self, interrupt_id: str) -> bool:
         """Whether everything written so far in this interrupt's partition is as durable as asked for.
@@ -106,8 +117,24 @@ class Log:
 
     async def drain(self) -> None:
         """Returns when everything handed over has its reply."""
-        await self._appends.drain()
         await self._reads.drain()
+        await self._appends.drain()
+
+    def _deliver_read(self, item: ReadItem, future: asyncio.Future[Any], read: Read) -> None:
+        _, name, decide = item
+        if decide is None:
+            future.set_result(read)
+            return
+        try:
+            made = decide(read)
+        except Exception as error:  # noqa: BLE001 - it is raised to the caller
+            future.set_exception(error)
+            return
+        if made is None:
+            future.set_result(None)
+        else:
+            event, terms = made
+            self._appends.add((read.partition, name, terms, "", event), future, len(event))
 
     async def _send_appends(self, items: Sequence[AppendItem]) -> Sequence[Appended | Exception]:
         groups = _by_partition(items)
@@ -140,11 +167,11 @@ class Log:
             for outcome in reply[at : at + len(indexes)]:
                 if type(outcome) is int:
                     stream_id = f"{now_ms}-{outcome + offset}"
-                    outcomes.append(Appended(partition, now_ms, outcome, stream_id, None, confirmed, again))
+                    outcomes.append(Appended(partition, now_ms, None, outcome, stream_id, confirmed, again))
                 elif isinstance(outcome, Exception):
                     outcomes.append(_unreadable(outcome))
                 else:
-                    outcomes.append(Appended(partition, now_ms, 0, "", outcome, confirmed, again))
+                    outcomes.append(Appended(partition, now_ms, outcome, 0, "", confirmed, again))
             at += len(indexes)
         return outcomes
 
