@@ -26,11 +26,10 @@ Ask = tuple[str, str, str]
 
 
 def asks(count: int, seed: int = 0) -> Iterator[Ask]:
-    """That many callers: a session and a request each, some users with several."""
+    """That many callers: a request each, of a thousand users in a hundred thousand sessions, in no order."""
     dice = random.Random(seed)
-    for _ in range(count):
-        number = dice.getrandbits(96)
-        yield f"req-{number >> 48:012x}", f"user-{number % 1_000_000:06}", f"sess-{number & 0xFFFF_FFFF_FFFF:012x}"
+    for number in range(count):
+        yield f"req-{number:06}", f"user-{dice.randrange(1_000):03}", f"sess-{dice.randrange(100_000):05}"
 
 
 def creating(service: InterruptService) -> Callable[[Ask], Awaitable[FlowInterrupt]]:

@@ -31,19 +31,31 @@ EXPIRED_REASON: Final = "deadline passed"
 
 
 class State(msgspec.Struct, gc=False):
-    """An interrupt with what deciding about it needs: its terms, its enforced deadline and its events."""
+    """An interrupt with what deciding about it needs: its terms, its enforced deadline, its last event, and the state
+    before that."""
 
     interrupt: FlowInterrupt
     terms: Terms
     deadline_ms: int | None
-    events: list[AnyEvent]
+    event: AnyEvent
+    before: State | None = None
 
     def caused_by(self, command_id: str) -> AnyEvent | None:
         """The event that this command has caused already, if any."""
-        for event in self.events:
-            if event.about.command_id == command_id:
-                return event
+        state: State | None = self
+        while state is not None:
+            if state.event.about.command_id == command_id:
+                return state.event
+            state = state.before
         return None
+
+    @property
+    def created(self) -> AnyEvent:
+        """The first event."""
+        state = self
+        while state.before is not None:
+            state = state.before
+        return state.event
 
     def overdue(self, now_ms: int) -> bool:
         """Whether the deadline has passed and nothing has closed it before."""
@@ -98,7 +110,7 @@ def evolve(state: State | None, line: Line, partition: int, content: CreatedCont
             now.resolved_at = time_of(line.ms)
         case Created():
             raise CorruptLogError(f"Interrupt {event.id} was created twice.")
-    return State(now, state.terms, None, [*state.events, event])
+    return State(now, state.terms, None, event, state)
 
 
 def _created(event: Created, ms: int, position: str, content: CreatedContent) -> State:
@@ -128,7 +140,7 @@ def _created(event: Created, ms: int, position: str, content: CreatedContent) ->
         list(terms.allowed_responses),
         terms.response_schema,
     )
-    return State(interrupt, terms, deadline_ms if terms.auto_expire else None, [event])
+    return State(interrupt, terms, deadline_ms if terms.auto_expire else None, event)
 
 
 def as_of(state: State, now_ms: int) -> FlowInterrupt:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from interrupts.checks import check_size
 from interrupts.codec import STATUS_LETTER, Line, encode
 from interrupts.commands import Cancel, Command, Expire
@@ -90,7 +92,7 @@ class Execution:
                 assert appended.there is not None  # the script refuses a creation only with what is there
                 state = fold(appended.there, appended.partition)
                 decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
-                event = state.events[0]
+                event = state.created
                 # With our own command's id it was made by an attempt of ours whose reply was lost.
                 interrupt, created = as_of(state, appended.now_ms), event.about.command_id == command.command_id
             if not appended.confirmed:
@@ -182,17 +184,14 @@ class Execution:
         )
 
 
-class _Step:
+class _Step(msgspec.Struct, gc=False):
     """One command on its way: decides on what is there, and remembers on what it has decided."""
 
-    __slots__ = ("_payload_bytes_max", "command", "event", "now_ms", "state")
-
-    def __init__(self, command: Command, payload_bytes_max: int) -> None:
-        self.command = command
-        self.state: State | None = None
-        self.event: AnyEvent | None = None
-        self.now_ms = 0
-        self._payload_bytes_max = payload_bytes_max
+    command: Command
+    payload_bytes_max: int
+    state: State | None = None
+    event: AnyEvent | None = None
+    now_ms: int = 0
 
     def __call__(self, seen: Read) -> tuple[bytes, str] | None:
         """The event to append and its terms, or None if there is nothing to do. Raises what `decide` raises."""
@@ -202,8 +201,8 @@ class _Step:
         if event is None:
             return None
         raw = encode(event)
-        if len(raw) > self._payload_bytes_max:
-            check_size(len(raw), self._payload_bytes_max, "reason" if isinstance(self.command, Cancel) else "response")
+        if len(raw) > self.payload_bytes_max:
+            check_size(len(raw), self.payload_bytes_max, "reason" if isinstance(self.command, Cancel) else "response")
         return raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}"
 
 

@@ -1,9 +1,8 @@
 """The user's side of `embedded://<folder>`: join the folder's private server, find it again, leave it.
 
-How users, guardian and server find, start and stop each other is written down in `guardian.py`. This file
-has the part that runs in a user's process: it holds the shared users.lock from `attach` to `detach`, starts a guardian
-when there is none, and waits for the server's answer. No child processes stay, and no threads, signal handlers or
-timers; what waits here waits while something starts or stops.
+How users, guardian and server find, start and stop each other is written down in `guardian.py`. This is the part in a
+user's process: it holds the shared users.lock from `attach` to `detach`, starts a guardian when there is none, and waits
+for the server's answer. No child processes stay, and no threads, signal handlers or timers.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,15 +24,14 @@ SUPPORTED = sys.platform != "win32"
 if SUPPORTED:
     import fcntl
 
+    from interrupts.store import folder_looks as looks
     from interrupts.store import guardian, socket_path
 
 START_TIMEOUT_S = 30.0  # to get in (an old server may have to be stopped first), and for the server's first answer
 LOAD_TIMEOUT_S = 600.0  # for a server that answers that it is reading its log: giving up would make it start over
 LEAVE_TIMEOUT_S = 20.0  # for the guardian to stop the server after the last user; it takes less
-PING_TIMEOUT_S = 1.0
 STEP_S = 0.02  # between two looks while something starts or stops
 MAX_GUARDIANS = 2  # started by one wait: a guardian has itself tried several times before it gives up
-LOG_LINES, LOG_TAIL_BYTES = 8, 4096
 SERVER_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO, errno.ENOLCK}
 
 # A fork copies our locks into a child that knows nothing of them and would keep them for its life. The child closes
@@ -46,8 +43,7 @@ _users: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
 class EmbeddedServer:
     """The private server of a folder, as one user of it sees it. Belongs to one event loop, in any thread.
 
-    `socket` is where the server listens; it is fixed from the start. Refuses, as UnsuitableServerError, a system
-    without file locks or without unix sockets, that is Windows.
+    `socket` is where the server listens; it is fixed from the start. Refuses Windows, as UnsuitableServerError.
     """
 
     socket: str
@@ -75,7 +71,7 @@ class EmbeddedServer:
         """
         async with self._turn:
             if self._users_lock is None:
-                self._program = _redis_server()
+                self._program = looks.redis_server()
                 self._prepare()
                 try:
                     await self._join()
@@ -116,8 +112,8 @@ class EmbeddedServer:
             started = 0
             with contextlib.suppress(OSError, UnavailableError):
                 while not self._in_use() and time.monotonic() < deadline:
-                    if _can_lock(self._folder / guardian.GUARDIAN_LOCK, fcntl.LOCK_SH):
-                        if _can_lock(self._folder / guardian.SERVER_LOCK, fcntl.LOCK_SH):
+                    if looks.can_lock(self._folder / guardian.GUARDIAN_LOCK, fcntl.LOCK_SH):
+                        if looks.can_lock(self._folder / guardian.SERVER_LOCK, fcntl.LOCK_SH):
                             return
                         # The guardian was killed, the server not: somebody must stop it, and we are the last.
                         started += self._see_to_guardian(may_start=started < MAX_GUARDIANS)
@@ -148,7 +144,7 @@ class EmbeddedServer:
                 with _no_fork:
                     self._users_lock = guardian.open_lock(self._folder / guardian.USERS_LOCK)
                     _users.add(self)
-                if _try_lock(self._users_lock, fcntl.LOCK_SH) and self._is_current(self._users_lock):
+                if looks.try_lock(self._users_lock, fcntl.LOCK_SH) and self._is_current(self._users_lock):
                     return
             except OSError as error:
                 raise self._refusal(error) from error
@@ -192,7 +188,7 @@ class EmbeddedServer:
         begin = time.monotonic()
         while True:
             started += self._see_to_guardian(may_start=started < MAX_GUARDIANS)
-            answer = await _ping(self.socket)
+            answer = await looks.ping(self.socket)
             if answer.startswith(b"-LOADING"):
                 limit = LOAD_TIMEOUT_S
             elif answer:  # another error too: the server is there, and says it better to a real command
@@ -209,7 +205,7 @@ class EmbeddedServer:
             except OSError as error:
                 raise self._not_up(f"{guardian.GUARDIAN_LOCK} can't be opened ({error.strerror})") from error
             try:
-                if not _try_lock(lock, fcntl.LOCK_EX):
+                if not looks.try_lock(lock, fcntl.LOCK_EX):
                     return False
                 if not may_start:
                     raise self._not_up("redis-server ended each time it was started")
@@ -233,73 +229,15 @@ class EmbeddedServer:
         """After we left: others have users.lock. It is then not to be had alone, but to be shared; a guardian that
         stops its server has it alone."""
         users = self._folder / guardian.USERS_LOCK
-        return not _can_lock(users, fcntl.LOCK_EX) and _can_lock(users, fcntl.LOCK_SH)
+        return not looks.can_lock(users, fcntl.LOCK_EX) and looks.can_lock(users, fcntl.LOCK_SH)
 
     def _not_up(self, what: str) -> UnavailableError:
-        logs = "".join(_tail(self._folder / name) for name in (guardian.SERVER_LOG, guardian.GUARDIAN_LOG))
+        logs = "".join(looks.tail(self._folder / name) for name in (guardian.SERVER_LOG, guardian.GUARDIAN_LOG))
         return UnavailableError(
             f"the embedded server in {self._folder} is not there: {what}. This call reached no server; what was "
             "acknowledged before is in the folder's log. Repair what the logs name (redis-check-aof repairs a damaged "
             f"append-only file) and try again, or give another folder.{logs}"
         )
-
-
-def _redis_server() -> str:
-    """The full path of redis-server. Refuses, as UnsuitableServerError, if there is none, or no Python to guard it."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise UnsuitableServerError(
-            "embedded:// starts a redis-server of its own, and there is none on the PATH; nothing was started. "
-            "Install the redis-server package, or give a redis:// url, or memory://."
-        )
-    if not sys.executable or getattr(sys, "frozen", False):
-        raise UnsuitableServerError(
-            "embedded:// needs a Python interpreter to guard its server, and a frozen or embedding program has none; "
-            "nothing was started. Give a redis:// url, or memory://."
-        )
-    return str(Path(program).absolute())
-
-
-def _try_lock(lock: int, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _can_lock(path: Path, kind: int) -> bool:
-    """Whether the lock could be had just now. Having it for that instant at worst makes others look again."""
-    lock = guardian.open_lock(path)
-    try:
-        return _try_lock(lock, kind)
-    finally:
-        os.close(lock)
-
-
-async def _ping(path: str) -> bytes:
-    """The first line of the server's answer; empty if there is none in time."""
-    try:
-        async with asyncio.timeout(PING_TIMEOUT_S):
-            reader, writer = await asyncio.open_unix_connection(path)
-            try:
-                writer.write(b"PING\r\n")
-                return await reader.readline()
-            finally:
-                writer.close()
-    except OSError:  # TimeoutError is one
-        return b""
-
-
-def _tail(path: Path) -> str:
-    """The last lines of a log, for a message. A log that can't be read has none."""
-    try:
-        with path.open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-    except OSError:
-        return ""
-    return f"\n{path.name}:\n  " + "\n  ".join(lines)
 
 
 def _forget_all() -> None:
