@@ -1,8 +1,8 @@
 """The user's side of `embedded://<folder>`: join the folder's private server, find it again, leave it.
 
-How users, guardian and server find, start and stop each other is written down in `guardian.py`. This is the part in a
-user's process: it holds the shared users.lock from `attach` to `detach`, starts a guardian when there is none, and waits
-for the server's answer. No child processes stay, and no threads, signal handlers or timers.
+How users, guardian and server find, start and stop each other is written down in `guardian.py`. Here is a user's part:
+it holds the shared users.lock from `attach` to `detach`, starts a guardian when there is none, and waits for the
+server's answer. No child processes stay, and no threads, signal handlers or timers.
 """
 
 from __future__ import annotations
@@ -100,10 +100,7 @@ class EmbeddedServer:
             await self._wait_until_up()
 
     async def detach(self) -> None:
-        """Leaves. If this was the last user, the server has stopped when it returns, or LEAVE_TIMEOUT_S have passed.
-
-        Refuses nothing, and does nothing if not attached.
-        """
+        """Leaves. If this was the last user, the server has stopped when it returns, or LEAVE_TIMEOUT_S have passed."""
         async with self._turn:
             if self._users_lock is None:
                 return
