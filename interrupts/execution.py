@@ -149,26 +149,27 @@ class Execution:
 
     async def expire_partition(self, partition: int) -> int:
         """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""
-        expired = stuck = 0
-        while True:
-            due = await self._log.due(partition, stuck, EXPIRE_BATCH_MAX)
-            if not due:
-                return expired
-            outcomes = await asyncio.gather(*map(self._expire, due))
-            expired += outcomes.count(True)
-            # What is closed, by whomever, has left the list; what is there by mistake must not block the rest.
-            stuck += outcomes.count(None)
+        expired = skip = 0
+        looked_at: set[str] = set()
+        while due := await self._log.due(partition, skip, EXPIRE_BATCH_MAX):
+            # What is closed, by whomever, leaves the list. What is still there was left behind by mistake (there is no
+            # such interrupt, it can't be read, or it is not due): it must not block the rest, or be looked at for ever.
+            left_behind = looked_at.intersection(due)
+            skip += len(left_behind)
+            for interrupt_id in left_behind:
+                self._ports.logger.error("interrupts.deadline_left_behind", interrupt_id=interrupt_id)
+            fresh = [interrupt_id for interrupt_id in due if interrupt_id not in looked_at]
+            expired += (await asyncio.gather(*map(self._expire, fresh))).count(True)
+            looked_at = set(due)
+        return expired
 
-    async def _expire(self, interrupt_id: str) -> bool | None:
-        """Whether this call closed it; None if it can't be: there is only its deadline, or it can't be read."""
+    async def _expire(self, interrupt_id: str) -> bool:
+        """Whether this call closed it."""
         try:
             _, event, _ = await self.carry_out(Expire(interrupt_id, new_command_id()))
-        except NotFoundError:
-            self._ports.logger.error("interrupts.deadline_without_interrupt", interrupt_id=interrupt_id)
-            return None
-        except CorruptLogError as error:
-            self._ports.logger.error("interrupts.unreadable", interrupt_id=interrupt_id, error=str(error))
-            return None
+        except (NotFoundError, CorruptLogError) as error:
+            self._ports.logger.error("interrupts.can_not_expire", interrupt_id=interrupt_id, error=str(error))
+            return False
         return event is not None
 
     def tell_refusal(self, command: str, interrupt_id: object, error: InterruptsError) -> None:

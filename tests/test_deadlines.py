@@ -24,6 +24,8 @@ from tests.conftest import until_expired, whole_log
 
 YES = InterruptResponse(approved=True)
 SHORT = timedelta(milliseconds=1)
+BOUND_S = 10
+"""What would otherwise never end is given up after this."""
 
 
 async def ask(service: InterruptService, session: str = "s", **options: Any) -> FlowInterrupt:
@@ -213,3 +215,25 @@ def test_a_deadline_that_can_not_be_served_does_not_block_others(
 
     asyncio.run(main())
     assert any(record.levelno == logging.ERROR for record in caplog.records)
+
+
+@pytest.mark.parametrize("state", ["answered", "not due", "not enforced"])
+def test_a_deadline_that_says_otherwise_than_its_interrupt_is_not_believed(
+    url: str, namespace: str, state: str
+) -> None:
+    """An entry for what is closed, due later or never enforced: nothing expires by it, and expire_pending ends."""
+
+    async def main() -> None:
+        async with connect(url, namespace=namespace) as service:
+            asked = await ask(service, ttl=timedelta(hours=1), auto_expire=state != "not enforced")
+            if state == "answered":
+                await service.respond(asked.id, YES)
+            before = await service.get_interrupt(asked.id)
+            log, partition = service._log, service.log.partition_of("s")
+            await log.server.command(log.keys.slots[partition], "ZADD", log.keys.deadlines[partition], 1, asked.id)
+            late = [await ask(service) for _ in range(3)]
+            await until_expired(service, late[-1].id)
+            assert await asyncio.wait_for(service.expire_pending(), BOUND_S) == len(late)
+            assert await service.get_interrupt(asked.id) == before
+
+    asyncio.run(main())
