@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from interrupts.config import InterruptConfig
-from interrupts.errors import CorruptLogError, NotConfirmedError, UnavailableError, ValidationError
+from interrupts.errors import CorruptLogError, NotConfirmedError, ValidationError
 from interrupts.keys import Keys, check_namespace, check_partitions, meta_key, slot_of_tag
 from interrupts.limits import ATTEMPT_TIMEOUT_S, CALL_TIMEOUT_S, PARTITIONS_DEFAULT, PAYLOAD_BYTES_MAX
 from interrupts.model import InterruptKind
@@ -27,12 +27,11 @@ from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterPr
 from interrupts.scripts import script
 from interrupts.service import InterruptService
 from interrupts.store import urls
-from interrupts.store.lanes import UnreachableError
+from interrupts.store.inspection import inspect
 from interrupts.store.log import Log
 from interrupts.store.opening import open_route
-from interrupts.store.requirements import check_durability, check_server, confirmation, parse_info
-from interrupts.store.routes import ClusterRoute
-from interrupts.store.server import Confirmation, Durability, Server
+from interrupts.store.requirements import check_durability
+from interrupts.store.server import Durability, Server
 
 URL_VARIABLE: Final = "INTERRUPTS_REDIS_URL"
 EMBEDDED_FOLDER: Final = ".interrupts"
@@ -94,7 +93,7 @@ async def connect(
         server = Server(route, attempt_timeout_s=attempt_timeout_s, call_timeout_s=call_timeout_s)
         stack.push_async_callback(server.close)
         if target.sort != "memory":
-            server.confirmation = await _look_at(server, target.where, durability, replicas)
+            server.confirmation = await inspect(server, target.where, durability, replicas)
         keys = Keys(namespace, await _settle_partitions(server, namespace, partitions))
         service = InterruptService(
             db,
@@ -126,37 +125,6 @@ def _default_url(logger: LoggerProtocol) -> str:
         because=f"no url was given, {URL_VARIABLE} is not set, and redis-server is not installed",
     )
     return "memory://"
-
-
-async def _look_at(server: Server, where: str, durability: Durability, replicas: int) -> Confirmation:
-    """Looks at every server that will hold data; they must all be fit, and confirm writes in the same way."""
-    route = server.route
-    if not isinstance(route, ClusterRoute):
-        info = parse_info(await server.command(0, "INFO"))
-        check_server(info, where)
-
-        async def ask(*command: object) -> object:
-            return await server.command(0, *command)
-
-        return await confirmation(durability, replicas, info, where, ask)
-    ways = set()
-    await server.command(0, "PING")  # finds the cluster, or says that it is away
-    for address in await route.addresses():
-        node, lanes = f"{address[0]}:{address[1]}", route.at(address)
-
-        async def ask_node(*command: object, lanes: object = lanes) -> object:
-            return (await lanes.call([command], ATTEMPT_TIMEOUT_S))[0]  # type: ignore[attr-defined]
-
-        try:
-            info = parse_info(await ask_node("INFO"))  # type: ignore[arg-type]
-            check_server(info, node)
-            ways.add(await confirmation(durability, replicas, info, node, ask_node))
-        except UnreachableError as error:
-            raise UnavailableError(
-                f"Redis is away: the cluster's node {node}: {error}. Nothing was written."
-            ) from error
-    # A mixed cluster is asked with the stricter command: a node that does not know it confirms nothing.
-    return max(ways, key=lambda way: way.command is not None)
 
 
 async def _settle_partitions(server: Server, namespace: str, wanted: int | None) -> int:

@@ -59,6 +59,12 @@ class Cluster:
 
     def move(self, slot: int, to: RedisServer) -> int:
         """Moves a slot as operators do, a few keys at a time; how many keys it had."""
+        moved = self.move_keys(slot, to)
+        self.settle(slot, to)
+        return moved
+
+    def move_keys(self, slot: int, to: RedisServer) -> int:
+        """The first part of a move: the keys are there, the slot is still here."""
         source, moved = self.owner(slot), 0
         to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(to))
@@ -66,9 +72,12 @@ class Cluster:
             assert isinstance(keys, list)
             source.command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
             moved += len(keys)
-        for node in (to, source, *self.nodes):
-            node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
         return moved
+
+    def settle(self, slot: int, to: RedisServer) -> None:
+        """The second part: all nodes are told."""
+        for node in (to, *self.nodes):
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
 
     def stop(self) -> None:
         """Ends all nodes."""
@@ -180,6 +189,25 @@ def test_a_slot_that_moves_under_load_loses_nothing(cluster: Cluster, namespace:
             for partition in range(4):
                 numbers = [event.sequence for event in events if event.position.startswith(f"{partition}:")]
                 assert numbers == list(range(1, len(numbers) + 1))
+
+    asyncio.run(main())
+
+
+def test_reading_goes_on_in_the_middle_of_a_move(cluster: Cluster, namespace: str) -> None:
+    """While a slot's keys are on the new node already and the slot is not, interrupts there are read all the same."""
+
+    async def main() -> None:
+        async with connect(cluster.url, namespace=namespace, call_timeout_s=5) as service:
+            asked = await service.create_confirmation("r", "u", "s", "?")
+            slot = service._log.keys.slots[service.log.partition_of("s")]
+            home = cluster.owner(slot)
+            away = next(node for node in cluster.nodes if node is not home)
+            for to in (away, home):
+                assert cluster.move_keys(slot, to)
+                assert await service.get_interrupt(asked.id) == asked
+                assert len(await service.history(asked.id)) == 1
+                cluster.settle(slot, to)
+            assert await service.respond(asked.id, YES)
 
     asyncio.run(main())
 

@@ -15,10 +15,10 @@ import pytest
 from interrupts import FlowInterrupt, InterruptResponse, InterruptService, InterruptStatus, UnavailableError, connect
 from interrupts.store.lanes import UnreachableError
 from interrupts.store.server import Server
-from tests.conftest import whole_log
+from tests.conftest import World, whole_log
 from tests.servers import RedisServer, until
 
-ATTEMPT_TIMEOUT_S = 0.2
+ATTEMPT_S = 0.2
 TURNS = 24
 """Turns of the event loop from before a call has begun to after it is done."""
 YES = InterruptResponse(approved=True)
@@ -70,7 +70,8 @@ async def assert_told_once(service: InterruptService, created: int, closed: int)
 
 async def frozen_during_creates(server: RedisServer, unanswered: Unanswered, count: int) -> None:
     """Attempts time out while the server is frozen, and are repeated; thawed, it also gets what it had not read."""
-    async with connect(server.url, namespace="creates", attempt_timeout_s=ATTEMPT_TIMEOUT_S) as service:
+    world = World()
+    async with connect(server.url, namespace="creates", attempt_timeout_s=ATTEMPT_S, webhook_service=world) as service:
         await create(service, 0)
         server.freeze()
         calls = [asyncio.ensure_future(create(service, number, f"k{number}")) for number in range(count)]
@@ -83,11 +84,13 @@ async def frozen_during_creates(server: RedisServer, unanswered: Unanswered, cou
         assert [await service.get_interrupt(interrupt.id) for interrupt in created] == created
         assert await create(service, 0, "k0") == created[0]
         await assert_told_once(service, 1 + 2 * count, 0)
+        assert Counter(world.announced()) == {"interrupt.confirmation_needed": 1 + 2 * count}
 
 
 async def frozen_during_answers(server: RedisServer, unanswered: Unanswered, count: int) -> None:
     """As above, for answers that were read and decided just before."""
-    async with connect(server.url, namespace="answers", attempt_timeout_s=ATTEMPT_TIMEOUT_S) as service:
+    world = World()
+    async with connect(server.url, namespace="answers", attempt_timeout_s=ATTEMPT_S, webhook_service=world) as service:
         created = await asyncio.gather(*(create(service, number) for number in range(count)))
         freeze_at_append(service, server)
         seen = unanswered.count
@@ -101,13 +104,12 @@ async def frozen_during_answers(server: RedisServer, unanswered: Unanswered, cou
             assert await service.get_interrupt(interrupt.id) == interrupt
             assert await service.respond(interrupt.id, YES, command_id="c") == interrupt
         await assert_told_once(service, count, count)
+        assert Counter(world.announced()) == {"interrupt.confirmation_needed": count, "interrupt.resolved": count}
 
 
 async def frozen_too_long(server: RedisServer, call_timeout_s: float) -> None:
     """The calls give up; the same commands again, after the thaw, find what may have been done, or do it."""
-    async with connect(
-        server.url, namespace="long", attempt_timeout_s=ATTEMPT_TIMEOUT_S, call_timeout_s=call_timeout_s
-    ) as service:
+    async with connect(server.url, attempt_timeout_s=ATTEMPT_S, call_timeout_s=call_timeout_s) as service:
         waiting = await create(service, 0)
         server.freeze()
         with pytest.raises(UnavailableError) as lost:
@@ -163,7 +165,7 @@ async def cancelled_at_every_turn(url: str, namespace: str, rounds: int) -> Coun
             await _cancel_after(turn, service.respond(again.id, YES, command_id="c"))
             answered = await service.respond(again.id, YES, command_id="c")
             assert answered is not None
-            assert (answered.status, answered.version) == (InterruptStatus.RESOLVED, 2)
+            assert answered.status is InterruptStatus.RESOLVED
             assert [event.version for event in await service.history(again.id)] == [1, 2]
             await service._log.drain()
             log = await service.log.range(service.log.partition_of(session), since=again.created_at)
@@ -197,7 +199,7 @@ def test_a_server_frozen_during_answers_tells_each_once(
 
 def test_a_call_that_gave_up_can_be_repeated(own_server: RedisServer) -> None:
     """After `may_have_happened`, the same key or command id gives one event, whatever became of the first attempt."""
-    asyncio.run(frozen_too_long(own_server, 3 * ATTEMPT_TIMEOUT_S))
+    asyncio.run(frozen_too_long(own_server, 3 * ATTEMPT_S))
 
 
 def test_a_read_that_got_no_answer_wrote_nothing(own_server: RedisServer) -> None:
@@ -215,6 +217,27 @@ def test_a_read_that_got_no_answer_wrote_nothing(own_server: RedisServer) -> Non
     asyncio.run(main())
 
 
+def test_a_late_answer_never_meets_the_wrong_question(own_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a frozen server still has to say to an abandoned call is not taken for the next call's reply."""
+    unanswered = Unanswered(monkeypatch)
+
+    async def main() -> None:
+        async with connect(own_server.url, attempt_timeout_s=ATTEMPT_S) as service:
+            one, two = await create(service, 1), await create(service, 2)
+            own_server.freeze()
+            abandoned = asyncio.ensure_future(service.get_interrupt(one.id))
+            await until(lambda: unanswered.count > 0, "an attempt times out")
+            abandoned.cancel()
+            call = asyncio.ensure_future(service.get_interrupt(two.id))
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            own_server.thaw()
+            assert await call == two
+            assert await service.get_interrupt(one.id) == one
+
+    asyncio.run(main())
+
+
 def test_a_lost_script_cache_is_not_noticed(shared_server: RedisServer) -> None:
     """SCRIPT FLUSH under load causes no error and no double."""
     assert asyncio.run(flushed_under_load(shared_server, 10, 10)) >= 10
@@ -222,5 +245,4 @@ def test_a_lost_script_cache_is_not_noticed(shared_server: RedisServer) -> None:
 
 def test_a_cancelled_caller_leaves_at_most_one_event(url: str, namespace: str) -> None:
     """Wherever a call is cut off, it was done once or not at all, and its repetition agrees with it."""
-    left = asyncio.run(cancelled_at_every_turn(url, namespace, 2 * TURNS))
-    assert set(left) <= {0, 1}
+    assert set(asyncio.run(cancelled_at_every_turn(url, namespace, 2 * TURNS))) <= {0, 1}

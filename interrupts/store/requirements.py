@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from interrupts.errors import UnsuitableServerError, ValidationError
 from interrupts.limits import DURABILITY_TIMEOUT_S
@@ -15,8 +14,9 @@ VALKEY_MIN: Final = (7, 2)
 WAITAOF_SINCE: Final = (7, 2)
 REPLICAS_MAX: Final = 16
 
-Ask = Callable[..., Awaitable[Any]]
-"""Sends one command to the server that is looked at."""
+ALWAYS_FSYNC: Final = Confirmation(("CONFIG", "GET", "appendfsync"))
+"""Before Redis 7.2: with appendfsync always the server answers only after its disk has, and a server that was started
+again with another setting meanwhile confirms nothing."""
 
 
 def parse_info(text: bytes) -> dict[str, str]:
@@ -62,9 +62,7 @@ def check_server(info: dict[str, str], where: str) -> None:
         )
 
 
-async def confirmation(
-    durability: Durability, replicas: int, info: dict[str, str], where: str, ask: Ask
-) -> Confirmation:
+def confirmation(durability: Durability, replicas: int, info: dict[str, str], where: str) -> Confirmation:
     """What to ask of this server after each write. Raises `UnsuitableServerError` if it can't give it."""
     timeout_ms = round(DURABILITY_TIMEOUT_S * 1000)
     if durability == "memory":
@@ -78,13 +76,7 @@ async def confirmation(
         )
     if _version(info.get("redis_version", "")) >= WAITAOF_SINCE:
         return Confirmation(("WAITAOF", 1, 0, timeout_ms), 1)
-    reply = await ask("CONFIG", "GET", "appendfsync")
-    if b"always" not in reply:
-        raise UnsuitableServerError(
-            f"durability='fsynced' on the server at {where}, which is older than Redis 7.2 and has no WAITAOF, needs "
-            "appendfsync always. Set it with CONFIG SET and in its configuration, or upgrade the server."
-        )
-    return Confirmation()  # the server itself answers only after its disk has
+    return ALWAYS_FSYNC
 
 
 def _version(text: str) -> tuple[int, ...]:

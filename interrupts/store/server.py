@@ -53,9 +53,11 @@ class Confirmation(msgspec.Struct, frozen=True):
     enough: int = 0
 
     def given(self, reply: Any) -> bool:
-        """Whether the server's reply confirms."""
+        """Whether the server's reply confirms: enough replicas or disks have it, or (0) its own disk always has."""
         if isinstance(reply, Exception):
             return False
+        if self.enough == 0:
+            return b"always" in reply
         return int(reply[0] if isinstance(reply, list) else reply) >= self.enough
 
 
