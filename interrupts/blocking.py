@@ -7,8 +7,10 @@ use one blocking service at once; their calls travel in the same batches.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -23,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 THREAD_END_TIMEOUT_S: Final = 10.0
+CLOSED: Final = "The blocking service is closed: use it inside its `with` block."
 
 
 class _LoopThread:
@@ -30,33 +33,56 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._closing = False
+        self._lock = threading.Lock()  # between the last call that is let in and the end
         self._thread = threading.Thread(target=self._loop.run_forever, name="interrupts", daemon=True)
         self._thread.start()
 
     def wait(self, call: Coroutine[Any, Any, R]) -> R:
-        """The call's result. Refuses to wait in the loop's own thread, which would wait for ever."""
-        if threading.current_thread() is self._thread or not self._thread.is_alive():
+        """The call's result. Refuses to wait in the loop's own thread, and after the end: it would be for ever."""
+        if threading.current_thread() is self._thread:
             call.close()
-            closed = not self._thread.is_alive()
             raise RuntimeError(
-                "The blocking service is closed: use it inside its `with` block."
-                if closed
-                else "A blocking call was made in the service's own thread, which it would block for ever. "
-                "In async code use `connect()`."
+                "A blocking call was made in the service's own thread, which it would block for ever. In async code "
+                "use `connect()`."
             )
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        with self._lock:
+            if self._closing:
+                call.close()
+                raise RuntimeError(CLOSED)
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            if self._closing:
+                raise RuntimeError(CLOSED) from None
+            raise
         except BaseException:
             future.cancel()
             raise
 
-    def end(self) -> None:
-        """Stops the loop and waits for its thread, a bounded time."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(THREAD_END_TIMEOUT_S)
-        if not self._thread.is_alive():
-            self._loop.close()
+    def end(self, last: Coroutine[Any, Any, object] | None = None) -> None:
+        """Lets no more calls in, waits for a last one, ends those that are left, and stops the thread."""
+        with self._lock:
+            self._closing = True
+        try:
+            if last is not None:
+                asyncio.run_coroutine_threadsafe(last, self._loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(THREAD_END_TIMEOUT_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(THREAD_END_TIMEOUT_S)
+            if not self._thread.is_alive():
+                self._loop.close()
+
+
+async def _end_all() -> None:
+    """Cancels what still runs, such as a tail in another thread: whoever waits for it is told."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class _Blocking:
@@ -103,7 +129,8 @@ class BlockingLogReader(_Blocking):
             while True:
                 yield self._thread.wait(_next(events))
         finally:
-            self._thread.wait(events.aclose())
+            with contextlib.suppress(RuntimeError):  # at the service's end the tail was ended with it
+                self._thread.wait(events.aclose())
 
 
 async def _next(events: Any) -> RecordedEvent:
@@ -141,15 +168,14 @@ def _without_async(
     def connect_blocking(*args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingInterruptService]:
         """Like `connect()`, for code without async: `with connect_blocking() as service: ...`"""
         thread = _LoopThread()
+        last = None
         try:
             opened = connect(*args, **kwargs)
             service = thread.wait(opened.__aenter__())
-            try:
-                yield BlockingInterruptService(service, thread)
-            finally:
-                thread.wait(opened.__aexit__(None, None, None))
+            last = opened.__aexit__(None, None, None)
+            yield BlockingInterruptService(service, thread)
         finally:
-            thread.end()
+            thread.end(last)
 
     # It takes what `connect` takes, and says so to whoever asks for its signature.
     return update_wrapper(connect_blocking, connect, assigned=(), updated=())

@@ -79,6 +79,18 @@ def check_text(field: str, value: object) -> str | None:
     return value
 
 
+def check_said(field: str, value: object) -> None:
+    """Something that has to be said, in words."""
+    if not isinstance(value, str) or not value or value.isspace():
+        raise ValidationError(f"{field}: must say something, and is {shown(value)}.", field=field)
+
+
+def check_seconds(field: str, value: object) -> None:
+    """A number of seconds, from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= TTL_S_MAX:
+        raise ValidationError(f"{field}: {shown(value)} is not a number of seconds.", field=field)
+
+
 def check_flag(field: str, value: object) -> bool | None:
     """True, False, or None for the default."""
     if value is None or isinstance(value, bool):

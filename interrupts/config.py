@@ -75,6 +75,8 @@ its own has its kind's."""
 
 def merged(configs: Mapping[InterruptKind, InterruptConfig] | None) -> dict[InterruptKind, InterruptConfig]:
     """The defaults with a caller's own in their place, kind by kind. Raises `ValidationError`."""
+    if configs is not None and not isinstance(configs, Mapping):
+        raise ValidationError(f"configs: must be a dict, not {type(configs).__name__}.", field="configs")
     own = dict(configs or {})
     for kind, config in own.items():
         if kind not in (*InterruptKind, OLD_NAME) or not isinstance(config, InterruptConfig):

@@ -32,6 +32,7 @@ from interrupts.store.log import Log
 from interrupts.store.opening import open_route
 from interrupts.store.requirements import check_durability
 from interrupts.store.server import Durability, Server
+from interrupts.terms import all_terms
 
 URL_VARIABLE: Final = "INTERRUPTS_REDIS_URL"
 EMBEDDED_FOLDER: Final = ".interrupts"
@@ -81,6 +82,7 @@ async def connect(
     _check_positive("attempt_timeout_s", attempt_timeout_s)
     _check_positive("call_timeout_s", call_timeout_s)
     _check_positive("payload_bytes_max", payload_bytes_max)
+    all_terms(configs)  # refuses what can't be meant before anything is started
     log_lines = logger or default_logger()
     target = urls.parse(url if url is not None else _default_url(log_lines))
     if target.sort == "memory" and durability != "memory":
@@ -118,6 +120,7 @@ def _default_url(logger: LoggerProtocol) -> str:
     if told:
         return told
     if shutil.which("redis-server"):
+        logger.info("interrupts.embedded", folder=EMBEDDED_FOLDER, because=f"no url was given, and no {URL_VARIABLE}")
         return f"embedded://{EMBEDDED_FOLDER}"
     logger.warning(
         "interrupts.in_memory",

@@ -11,13 +11,13 @@ import msgspec
 from interrupts import schemas
 from interrupts.checks import check_id, check_ids, check_kind, check_optional_id, check_text
 from interrupts.commands import Create
-from interrupts.config import InterruptConfig, merged
+from interrupts.config import InterruptConfig
 from interrupts.contents import created_content
 from interrupts.events import CreatedContent
 from interrupts.ids import keyed_id, new_command_id, new_id
 from interrupts.model import InterruptKind
 from interrupts.ports import Ports
-from interrupts.terms import default_terms, fingerprint_of, settle
+from interrupts.terms import all_terms, fingerprint_of, settle
 
 
 class CreateOptions(TypedDict, total=False):
@@ -44,7 +44,7 @@ class Creation:
 
     def __init__(self, configs: Mapping[InterruptKind, InterruptConfig] | None, ports: Ports) -> None:
         self._ports = ports
-        self.terms = {kind: default_terms(kind, config) for kind, config in merged(configs).items()}
+        self.terms = all_terms(configs)
 
     def command(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Unpack
 
+from interrupts.checks import check_said, check_seconds
 from interrupts.creation import CreateOptions
 from interrupts.model import FlowInterrupt, InterruptKind
 
@@ -26,6 +27,7 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """A question that is answered in words. `context` may hold `options` to choose from."""
+        check_said("question", question)
         return await self._make(
             InterruptKind.CLARIFICATION,
             request_id,
@@ -49,6 +51,7 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something that waits for a yes or a no. `action_data` is the very action that is approved."""
+        check_said("message", message)
         return await self._make(
             InterruptKind.CONFIRMATION,
             request_id,
@@ -72,6 +75,7 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Work that waits for a decision: approve, reject or modify. `review_data` is the work."""
+        check_said("message", message)
         return await self._make(
             InterruptKind.AGENT_REVIEW,
             request_id,
@@ -110,6 +114,8 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """A limit was reached. `data` has the `resource_type` and `retry_after_seconds`."""
+        check_said("resource_type", resource_type)
+        check_seconds("retry_after_seconds", retry_after_seconds)
         return await self._make(
             InterruptKind.RESOURCE_EXHAUSTED,
             request_id,
@@ -133,6 +139,8 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something took too long. `data` has the `operation` and `timeout_seconds`."""
+        check_said("operation", operation)
+        check_seconds("timeout_seconds", timeout_seconds)
         return await self._make(
             InterruptKind.TIMEOUT,
             request_id,
@@ -156,6 +164,7 @@ class Creators:
         **options: Unpack[CreateOptions],
     ) -> FlowInterrupt:
         """Something broke, and somebody should see it. `error_data` is what is known."""
+        check_said("message", message)
         return await self._make(
             InterruptKind.SYSTEM_ERROR,
             request_id,

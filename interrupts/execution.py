@@ -80,13 +80,13 @@ class Execution:
             event = decide(None, command, 0, fits_schema)
             assert event is not None  # nothing is there yet, so there is something to do
             raw = encode(event)
-            check_size(len(raw), self._payload_bytes_max, "data")
+            if len(raw) > self._payload_bytes_max:
+                parts = {"question": question, "message": message, "data": data, **options}
+                check_size(len(raw), self._payload_bytes_max, max(parts, key=lambda part: len(encode(parts[part]))))
             terms = command.terms
             appended = await self._log.append(command.id, raw, ttl_ms=terms.ttl_ms if terms.auto_expire else None)
             if appended.sequence:
                 interrupt = evolve(None, _line(appended, event), appended.partition, content).interrupt
-                if appended.confirmed and self._ports.idle:
-                    return interrupt
                 created = True
             else:
                 assert appended.there is not None  # the script refuses a creation only with what is there
@@ -95,10 +95,10 @@ class Execution:
                 event = state.created
                 # With our own command's id it was made by an attempt of ours whose reply was lost.
                 interrupt, created = as_of(state, appended.now_ms), event.about.command_id == command.command_id
+            if created and not self._ports.idle:
+                await self._ports.announce(interrupt, event)
             if not appended.confirmed:
                 raise _not_confirmed(interrupt)
-            if created:
-                await self._ports.announce(interrupt, event)
             return interrupt
         except InterruptsError as error:
             self.tell_refusal("create", None, error)
@@ -117,10 +117,10 @@ class Execution:
                 assert step.state is not None
                 assert step.event is not None
                 after = evolve(step.state, _line(appended, step.event), appended.partition)
-                if not appended.confirmed:
-                    raise _not_confirmed(after.interrupt)
                 if not self._ports.idle:
                     await self._ports.announce(after.interrupt, step.event)
+                if not appended.confirmed:
+                    raise _not_confirmed(after.interrupt)
                 return after, step.event, appended.now_ms
             made = step(appended)
             if made is None:
@@ -140,11 +140,11 @@ class Execution:
             return state, None, step.now_ms
         # By an attempt of ours whose reply was lost; else by an earlier call, or by one at the same time.
         ours = appended is not None and appended.again
+        if ours and not self._ports.idle:
+            await self._ports.announce(state.interrupt, event)
         confirmed = appended.confirmed if appended is not None else await self._log.confirmed(step.command.id)
         if not confirmed:
             raise _not_confirmed(state.interrupt)
-        if ours and not self._ports.idle:
-            await self._ports.announce(state.interrupt, event)
         return state, event if ours else None, step.now_ms
 
     async def expire_partition(self, partition: int) -> int:
@@ -157,7 +157,7 @@ class Execution:
             left_behind = looked_at.intersection(due)
             skip += len(left_behind)
             for interrupt_id in left_behind:
-                self._ports.logger.error("interrupts.deadline_left_behind", interrupt_id=interrupt_id)
+                self._ports.say("error", "interrupts.deadline_left_behind", interrupt_id=interrupt_id)
             fresh = [interrupt_id for interrupt_id in due if interrupt_id not in looked_at]
             expired += (await asyncio.gather(*map(self._expire, fresh))).count(True)
             looked_at = set(due)
@@ -168,15 +168,15 @@ class Execution:
         try:
             _, event, _ = await self.carry_out(Expire(interrupt_id, new_command_id()))
         except (NotFoundError, CorruptLogError) as error:
-            self._ports.logger.error("interrupts.can_not_expire", interrupt_id=interrupt_id, error=str(error))
+            self._ports.say("error", "interrupts.can_not_expire", interrupt_id=interrupt_id, error=str(error))
             return False
         return event is not None
 
     def tell_refusal(self, command: str, interrupt_id: object, error: InterruptsError) -> None:
         """A refusal is worth a line, a fault a loud one."""
         refusal = isinstance(error, ConflictError | AuthorizationError | ValidationError | NotFoundError)
-        line = self._ports.logger.info if refusal else self._ports.logger.error
-        line(
+        self._ports.say(
+            "info" if refusal else "error",
             "interrupt.refused" if refusal else "interrupt.failed",
             command=command,
             interrupt_id=None if interrupt_id is None else str(interrupt_id)[:64],

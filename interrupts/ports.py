@@ -13,25 +13,27 @@ import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from interrupts.checks import check_id
 from interrupts.config import WEBHOOK_EVENT_OF_KIND
+from interrupts.errors import ValidationError
 from interrupts.events import AnyEvent, Created, tag_of
 from interrupts.limits import PORT_TIMEOUT_S
 from interrupts.model import FlowInterrupt
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
 
+P = TypeVar("P")
 TABLE: Final = "flow_interrupts"
 LOGGER: Final = "interrupts"
 
 
-def default_logger() -> LoggerProtocol:
-    """structlog over the standard library's logger `interrupts`, so that its level decides what is printed."""
+def default_logger(over: logging.Logger | None = None) -> LoggerProtocol:
+    """structlog over a logger of the standard library (`interrupts`), so that its level decides what is printed."""
     logger: LoggerProtocol = structlog.wrap_logger(
-        logging.getLogger(LOGGER),
+        over or logging.getLogger(LOGGER),
         wrapper_class=structlog.stdlib.BoundLogger,
         processors=[
             structlog.stdlib.filter_by_level,
@@ -54,14 +56,19 @@ class Ports:
         webhook_service: WebhookServiceProtocol | None = None,
         otel_adapter: OTelAdapterProtocol | None = None,
     ) -> None:
-        self.logger = logger or default_logger()
-        # A logger that can't tell its level is always told.
-        own = logging.getLogger(LOGGER) if logger is None else logger
-        self._is_enabled_for: Callable[[int], bool] = getattr(own, "isEnabledFor", lambda _: True)
-        self._db = db
-        self._otel = otel_adapter
-        self._webhook = None if getattr(webhook_service, "reads_log", False) else webhook_service
-        self._silent = db is None and otel_adapter is None and self._webhook is None
+        _check_port("db", db, DatabaseProtocol)
+        _check_port("logger", logger, LoggerProtocol)
+        _check_port("webhook_service", webhook_service, WebhookServiceProtocol)
+        _check_port("otel_adapter", otel_adapter, OTelAdapterProtocol)
+        plain: object = logger  # a standard library's logger takes no fields: it is wrapped
+        over = plain if isinstance(plain, logging.Logger) else None
+        self.logger = default_logger(over) if logger is None or over is not None else logger
+        self._is_enabled_for = _level_of(logger)
+        self._tracer = otel_adapter
+        self._db = _unless_it_reads(db)
+        self._otel = _unless_it_reads(otel_adapter)
+        self._webhook = _unless_it_reads(webhook_service)
+        self._silent = self._db is None and self._otel is None and self._webhook is None
 
     @property
     def idle(self) -> bool:
@@ -70,11 +77,11 @@ class Ports:
 
     def trace_context(self, request_id: str) -> tuple[str | None, str | None]:
         """The trace and span in which this request runs, if tracing is there and knows."""
-        if self._otel is None:
+        if self._tracer is None:
             return None, None
         try:
-            context = self._otel.get_trace_context(request_id)
-            return _part(context, "trace_id"), _part(context, "span_id")
+            context = self._tracer.get_trace_context(request_id)
+            return _part(context, "trace_id", 32), _part(context, "span_id", 16)
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises must not fail the call
             self._failed("otel_adapter", None, request_id, error)
             return None, None
@@ -124,16 +131,21 @@ class Ports:
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(port, interrupt.id, interrupt.request_id, error)
 
+    def say(self, level: str, event: str, **fields: Any) -> None:
+        """A log line. A logger that raises can't be told of, and must not take the place of what is being told."""
+        with contextlib.suppress(Exception):
+            getattr(self.logger, level)(event, **fields)
+
     def _failed(self, port: str, interrupt_id: str | None, request_id: str, error: Exception) -> None:
-        with contextlib.suppress(Exception):  # a logger that raises can't be told of
-            self.logger.error(
-                "interrupts.port_failed",
-                port=port,
-                interrupt_id=interrupt_id,
-                request_id=request_id,
-                error=repr(error),
-                meaning="the call went on; this port was not told",
-            )
+        self.say(
+            "error",
+            "interrupts.port_failed",
+            port=port,
+            interrupt_id=interrupt_id,
+            request_id=request_id,
+            error=repr(error),
+            meaning="the call went on; this port was not told",
+        )
 
 
 def _attributes(interrupt: FlowInterrupt) -> dict[str, Any]:
@@ -147,6 +159,33 @@ def _attributes(interrupt: FlowInterrupt) -> dict[str, Any]:
     }
 
 
-def _part(context: Any, name: str) -> str | None:
+def _part(context: Any, name: str, hex_digits: int) -> str | None:
     value = context.get(name) if isinstance(context, dict) else getattr(context, name, None)
+    if isinstance(value, int):
+        value = f"{value:0{hex_digits}x}"  # as OpenTelemetry itself writes its numbers
     return None if value is None else check_id(name, str(value))
+
+
+def _check_port(name: str, port: object, protocol: type) -> None:
+    if port is not None and not isinstance(port, protocol):
+        raise ValidationError(
+            f"{name}: {type(port).__name__} is no {protocol.__name__}: it lacks methods that will be called.",
+            field=name,
+        )
+
+
+def _unless_it_reads(port: P | None) -> P | None:
+    """A port that learns what happened from the log itself is not told besides."""
+    return None if getattr(port, "reads_log", False) else port
+
+
+def _level_of(logger: object) -> Callable[[int], bool]:
+    """How to ask whether a level is on. A logger that can't tell is always told."""
+    is_enabled: Callable[[int], bool] = getattr(
+        logging.getLogger(LOGGER) if logger is None else logger, "isEnabledFor", lambda _: True
+    )
+    try:
+        is_enabled(logging.DEBUG)
+    except Exception:  # noqa: BLE001 - foreign code, such as a structlog logger over something that has no levels
+        return lambda _: True
+    return is_enabled

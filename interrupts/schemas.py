@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Final
 
-from interrupts.checks import shown
+from msgspec.json import decode
+
+from interrupts.checks import check_size, shown
 from interrupts.codec import encode
 from interrupts.contents import check_json
 from interrupts.errors import UnsuitableServerError, ValidationError
-from interrupts.limits import SCHEMAS_CACHED_MAX
+from interrupts.limits import PAYLOAD_BYTES_MAX, SCHEMAS_CACHED_MAX
 from interrupts.model import InterruptResponse
 
 jsonschema_rs: Any
@@ -45,8 +47,11 @@ def check_schema(schema: object) -> dict[str, Any] | None:
             field="response_schema",
         )
     check_json("response_schema", schema)
+    stored = encode(schema)
+    check_size(len(stored), PAYLOAD_BYTES_MAX, "response_schema")
     _compile(schema)
-    return schema
+    copy: dict[str, Any] = decode(stored)
+    return copy
 
 
 def fits_schema(schema: dict[str, Any], response: InterruptResponse) -> None:

@@ -21,6 +21,7 @@ from interrupts.decide import lost
 from interrupts.errors import (
     InterruptsError,
     NotFoundError,
+    ValidationError,
 )
 from interrupts.events import AnyEvent, Expired
 from interrupts.evolve import State, as_of, fold
@@ -61,7 +62,7 @@ class InterruptService(Creators):
         self._log = log or memory_log()
         self._execution = Execution(self._log, ports, Creation(configs, ports), payload_bytes_max)
         self._make = self._execution.create
-        self.log = LogReader(self._log.keys, self._log.server)
+        self.log = LogReader(self._log.keys, self._log.server, ports.say)
         """Reading the log: ranges, the last position, tails."""
 
     async def create_interrupt(
@@ -102,7 +103,7 @@ class InterruptService(Creators):
 
     async def get_interrupt(self, interrupt_id: str) -> FlowInterrupt | None:
         """The interrupt as it now is, or None. An overdue one reads as expired. Raises `UnavailableError`."""
-        if not is_id(interrupt_id):
+        if not is_id(_asked(interrupt_id)):
             return None
         read = await self._log.read(interrupt_id)
         if read.there is None:
@@ -111,7 +112,7 @@ class InterruptService(Creators):
 
     async def history(self, interrupt_id: str) -> list[RecordedEvent]:
         """The interrupt's events, oldest first; empty if there is no such interrupt. Raises `UnavailableError`."""
-        if not is_id(interrupt_id):
+        if not is_id(_asked(interrupt_id)):
             return []
         read = await self._log.read(interrupt_id)
         return [] if read.there is None else [recorded(line, read.partition) for line in decode_lines(read.there)]
@@ -137,7 +138,7 @@ class InterruptService(Creators):
         try:
             content, answer = resolved_content(response)
             command = Respond(
-                interrupt_id,
+                _asked(interrupt_id),
                 _command_id(command_id),
                 answer,
                 content,
@@ -165,7 +166,7 @@ class InterruptService(Creators):
         """Calls it off, and returns the cancelled interrupt; None if there is no such one. Raises as `respond`."""
         try:
             command = Cancel(
-                interrupt_id,
+                _asked(interrupt_id),
                 _command_id(command_id),
                 check_text("reason", reason),
                 check_optional_id("user_id", user_id),
@@ -198,6 +199,13 @@ def _closed(state: State, event: AnyEvent | None, now_ms: int) -> FlowInterrupt:
     if isinstance(event, Expired):
         raise lost(state.interrupt)
     return as_of(state, now_ms)
+
+
+def _asked(interrupt_id: str) -> str:
+    """What is asked for, be it an id or not. Refuses the interrupt itself in place of its id."""
+    if isinstance(interrupt_id, FlowInterrupt):
+        raise ValidationError("interrupt_id: give the interrupt's id, not the interrupt.", field="interrupt_id")
+    return interrupt_id
 
 
 def _command_id(given: str | None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from interrupts.checks import check_answer_fields, check_flag, check_ttl_ms
+from interrupts.checks import check_answer_fields, check_flag, check_id, check_ttl_ms
 from interrupts.codec import encode_sorted
-from interrupts.config import WEBHOOK_EVENT_OF_KIND, InterruptConfig
+from interrupts.config import WEBHOOK_EVENT_OF_KIND, InterruptConfig, merged
 from interrupts.errors import ValidationError
 from interrupts.events import Terms
 from interrupts.model import InterruptKind
@@ -29,8 +29,13 @@ def default_terms(kind: InterruptKind, config: InterruptConfig) -> Terms:
         raise ValidationError(f"configs[{kind.value}]: {error}", field="configs") from None
 
 
+def all_terms(configs: Mapping[InterruptKind, InterruptConfig] | None) -> dict[InterruptKind, Terms]:
+    """The default terms of every kind, under these configurations. Raises `ValidationError`."""
+    return {kind: default_terms(kind, config) for kind, config in merged(configs).items()}
+
+
 def _webhook_event(kind: InterruptKind, config: InterruptConfig) -> str | None:
-    own = config.webhook_event
+    own = check_id("webhook_event", config.webhook_event)
     return None if own in (InterruptConfig().webhook_event, WEBHOOK_EVENT_OF_KIND[kind]) else own
 
 

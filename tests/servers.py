@@ -107,6 +107,11 @@ class RedisServer:
         """Lets it go on where it was."""
         self._signal(signal.SIGCONT)
 
+    @staticmethod
+    def signal_pid(pid: int, *, stop: bool) -> None:
+        """Freezes or thaws a server that was started by what is tested."""
+        os.kill(pid, signal.SIGSTOP if stop else signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends it as a crash does."""
         self._signal(signal.SIGKILL)

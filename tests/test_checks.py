@@ -163,7 +163,7 @@ def test_what_is_wrong_as_a_whole_is_refused_by_name() -> None:
 
     async def main() -> None:
         async with memory_service() as service:
-            wrong = await not_refused("data", 0, service.create_clarification("r", "u", "s", LONG))
+            wrong = await not_refused("question", 0, service.create_clarification("r", "u", "s", LONG))
             twice: Any = {"ttl": timedelta(seconds=1), "ttl_seconds": 1}
             wrong += await not_refused("ttl", 0, service.create_interrupt(**(FINE | twice)))
             made = await service.create_checkpoint("r", "u", "s")

@@ -35,7 +35,7 @@ REDIS = {"redis_version": "7.0.0", "maxmemory_policy": "noeviction", "role": "ma
         ("rediss+cluster://u:p@a:7000/0", "cluster", "tls", {"username": "u", "password": "p"}),
         ("redis+sentinel://:p@a,b:7001/group/5", "sentinel", "tcp", {"password": "p", "db": 5, "name": "group"}),
         ("rediss+sentinel://a,b:1/group", "sentinel", "tls", {"addresses": (("a", 26379), ("b", 1)), "name": "group"}),
-        ("embedded://./some%20folder", "embedded", "unix", {"name": "./some folder"}),
+        ("embedded://./some%20folder", "embedded", "unix", {"name": "some folder"}),
         ("memory://", "memory", "tcp", {"name": ""}),
         ("memory://name", "memory", "tcp", {"name": "name"}),
     ],

@@ -145,9 +145,10 @@ def test_nothing_is_ever_fetched() -> None:
 
 
 def test_no_schema_is_fine_and_a_schema_is_given_back() -> None:
-    """None stays None; a schema is kept as it was given."""
+    """None stays None; a schema is given back as it will be stored, and shares nothing with the caller's."""
     assert check_schema(None) is None
-    assert check_schema(AMOUNT) is AMOUNT
+    assert check_schema(AMOUNT) == AMOUNT
+    assert check_schema(AMOUNT) is not AMOUNT
 
 
 def test_a_catastrophic_pattern_is_harmless() -> None:

@@ -27,14 +27,14 @@ outcome  a number: appended, with this sequence number, at the stream id <now>-<
          a text: refused, and this is what the interrupt's key holds; nil: refused, there is no such interrupt
          an error: refused by the server, nothing of this item was written
 Each item is all or nothing: the event, the interrupt's key and its deadline. The types of the keys are looked at before
-anything is written; what else can refuse a write (memory full, disk failing, a replica) refuses a script's first one,
-so that then nothing of the batch is written.
+anything is written. What else can refuse a write (memory full, disk failing, a replica) refuses a script's first one, and
+is then the reply to all of the batch, of which nothing is written.
 ]]
 local partitions, mark = tonumber(ARGV[1]), ARGV[2] == '1'
 local call, pcall, sub, match = redis.call, redis.pcall, string.sub, string.match
 local ID_LENGTH = -32
 local key_at, arg_at = 3 * partitions, 2 + partitions
-local reply, r = {}, 0
+local reply, r, written = {}, 0, false
 
 for partition = 1, partitions do
   local log, deadlines = KEYS[3 * partition - 2], KEYS[3 * partition - 1]
@@ -44,7 +44,11 @@ for partition = 1, partitions do
   end
   local offset = (last_ms < now and -1 or last_number) - sequence
   if mark then
-    call('SET', KEYS[3 * partition], now)
+    local marked = pcall('SET', KEYS[3 * partition], now)
+    if marked.err then
+      return marked
+    end
+    written = true
   end
   reply[r + 1], reply[r + 2] = now, offset
   r = r + 2
@@ -64,13 +68,19 @@ for partition = 1, partitions do
       if not set then
         reply[r] = pcall('GET', interrupt)
       elseif set.err then
-        error(set.err)
+        return set
       else
-        call('XADD', log, stream_id, 's', next_sequence, 'e', event)
-        if deadline ~= '' then
-          call('ZADD', deadlines, deadline, sub(interrupt, ID_LENGTH))
+        written = true
+        local added = pcall('XADD', log, stream_id, 's', next_sequence, 'e', event)
+        if type(added) == 'table' then
+          call('DEL', interrupt)
+          reply[r] = added
+        else
+          if deadline ~= '' then
+            call('ZADD', deadlines, deadline, sub(interrupt, ID_LENGTH))
+          end
+          sequence, reply[r] = next_sequence, next_sequence
         end
-        sequence, reply[r] = next_sequence, next_sequence
       end
     else
       local there = pcall('GET', interrupt)
@@ -80,14 +90,23 @@ for partition = 1, partitions do
         local version, had_deadline, lines = match(there, '^(%d+)%l(%d*)\n(.*)$')
         local due = version and had_deadline ~= '' and tonumber(had_deadline) <= now
         if version == expected and (guard == 'any' or (guard == 'due') == due) then
-          call('XADD', log, stream_id, 's', next_sequence, 'e', event)
-          call('SET', interrupt, (version + 1) .. status .. deadline .. '\n' .. lines .. stream_id .. ' ' .. event .. '\n')
-          if deadline ~= '' then
-            call('ZADD', deadlines, deadline, sub(interrupt, ID_LENGTH))
-          elseif had_deadline ~= '' then
-            call('ZREM', deadlines, sub(interrupt, ID_LENGTH))
+          local added = pcall('XADD', log, stream_id, 's', next_sequence, 'e', event)
+          if type(added) == 'table' then
+            if not written then
+              return added
+            end
+            reply[r] = added
+          else
+            written = true
+            call('SET', interrupt, (version + 1) .. status .. deadline .. '\n' .. lines
+              .. stream_id .. ' ' .. event .. '\n')
+            if deadline ~= '' then
+              call('ZADD', deadlines, deadline, sub(interrupt, ID_LENGTH))
+            elseif had_deadline ~= '' then
+              call('ZREM', deadlines, sub(interrupt, ID_LENGTH))
+            end
+            sequence, reply[r] = next_sequence, next_sequence
           end
-          sequence, reply[r] = next_sequence, next_sequence
         end
       end
     end

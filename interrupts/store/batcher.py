@@ -8,12 +8,13 @@ because nobody can know whether it was already.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Any, Generic, TypeVar
 
 from interrupts.errors import UnavailableError
-from interrupts.limits import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_MAX, QUEUE_ITEMS_MAX
+from interrupts.limits import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, BATCHES_IN_FLIGHT_MAX, CALL_TIMEOUT_S, QUEUE_ITEMS_MAX
 
 Item = TypeVar("Item")
 Reply = TypeVar("Reply")
@@ -31,13 +32,17 @@ class Batcher(Generic[Item, Reply]):
         self,
         send: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | Exception]]],
         deliver: Callable[[Item, asyncio.Future[Any], Reply], None] | None = None,
+        *,
+        patience_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._send = send
         self._deliver = deliver
+        self._patience_s = patience_s
         # Side by side, not in tuples: every object less is one less for the garbage collector to go round for.
         self._waiting: list[Item] = []
         self._futures: list[asyncio.Future[Any]] = []
         self._sizes: list[int] = []
+        self._since: list[float] = []
         self._bytes = 0
         self._scheduled = False
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -62,9 +67,10 @@ class Batcher(Generic[Item, Reply]):
         self._futures.append(future)
         self._sizes.append(size)
         self._bytes += size
+        loop = asyncio.get_running_loop()
+        self._since.append(loop.time())
         if not self._scheduled and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
             self._scheduled = True
-            loop = asyncio.get_running_loop()
             loop.call_soon(self._flush, loop)
 
     async def drain(self) -> None:
@@ -75,6 +81,8 @@ class Batcher(Generic[Item, Reply]):
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
+        if self._waiting and loop.time() - self._since[0] > self._patience_s:
+            self._give_up(loop.time() - self._patience_s)
         while self._waiting and len(self._in_flight) < BATCHES_IN_FLIGHT_MAX:
             task = loop.create_task(self._run(*self._take()))
             self._in_flight.add(task)
@@ -90,9 +98,25 @@ class Batcher(Generic[Item, Reply]):
                     count = index
                     break
         items, futures = self._waiting[:count], self._futures[:count]
-        self._bytes -= sum(self._sizes[:count])
-        del self._waiting[:count], self._futures[:count], self._sizes[:count]
+        self._forget(count)
         return items, futures
+
+    def _forget(self, count: int) -> None:
+        self._bytes -= sum(self._sizes[:count])
+        del self._waiting[:count], self._futures[:count], self._sizes[:count], self._since[:count]
+
+    def _give_up(self, before: float) -> None:
+        """Refuses what has waited since before this time: it was never sent."""
+        late = bisect_left(self._since, before)
+        for future in self._futures[:late]:
+            if not future.done():
+                future.set_exception(
+                    UnavailableError(
+                        f"Redis is away, or too slow for this process: the call waited {self._patience_s:g} s for its "
+                        "turn, and was not sent. Nothing was written."
+                    )
+                )
+        self._forget(late)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -231,7 +231,7 @@ class EmbeddedServer:
     def _not_up(self, what: str) -> UnavailableError:
         logs = "".join(looks.tail(self._folder / name) for name in (guardian.SERVER_LOG, guardian.GUARDIAN_LOG))
         return UnavailableError(
-            f"the embedded server in {self._folder} is not there: {what}. This call reached no server; what was "
+            f"the embedded server in {self._folder} is not there: {what}. What was "
             "acknowledged before is in the folder's log. Repair what the logs name (redis-check-aof repairs a damaged "
             f"append-only file) and try again, or give another folder.{logs}"
         )

@@ -35,6 +35,7 @@ class Lanes:
     def __init__(self, make: Callable[[], AbstractConnection]) -> None:
         self._make = make
         self._free: list[AbstractConnection] = []
+        self._closed = False
         self._bound = asyncio.Semaphore(LANES_MAX)
 
     async def call(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
@@ -73,7 +74,10 @@ class Lanes:
             except BaseException:
                 await lane.disconnect(nowait=True)
                 raise
-            self._free.append(lane)
+            if self._closed:
+                await lane.disconnect(nowait=True)
+            else:
+                self._free.append(lane)
             return replies
 
     def apart(self) -> Lanes:
@@ -81,6 +85,7 @@ class Lanes:
         return Lanes(self._make)
 
     async def close(self) -> None:
-        """Closes what is open and idle."""
+        """Closes what is idle now, and the others when their call is over."""
+        self._closed = True
         while self._free:
             await self._free.pop().disconnect()

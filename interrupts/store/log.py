@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Final
 
 import msgspec
 
-from interrupts.errors import CorruptLogError
+from interrupts.errors import CorruptLogError, InterruptsError, UnavailableError
 from interrupts.keys import Keys
 from interrupts.scripts import script
 from interrupts.store.batcher import Batcher
@@ -64,8 +65,10 @@ class Log:
     def __init__(self, keys: Keys, server: Server) -> None:
         self.keys = keys
         self.server = server
-        self._appends: Batcher[AppendItem, Appended] = Batcher(self._send_appends)
-        self._reads: Batcher[ReadItem, Read] = Batcher(self._send_reads, self._deliver_read)
+        self._appends: Batcher[AppendItem, Appended] = Batcher(self._send_appends, patience_s=server.call_timeout_s)
+        self._reads: Batcher[ReadItem, Read] = Batcher(
+            self._send_reads, self._deliver_read, patience_s=server.call_timeout_s
+        )
 
     def append(
         self, interrupt_id: str, event: bytes, terms: str = NEW, ttl_ms: int | None = None
@@ -169,7 +172,7 @@ class Log:
                     stream_id = f"{now_ms}-{outcome + offset}"
                     outcomes.append(Appended(partition, now_ms, None, outcome, stream_id, confirmed, again))
                 elif isinstance(outcome, Exception):
-                    outcomes.append(_unreadable(outcome))
+                    outcomes.append(_refused(outcome))
                 else:
                     outcomes.append(Appended(partition, now_ms, outcome, 0, "", confirmed, again))
             at += len(indexes)
@@ -197,7 +200,7 @@ class Log:
         for partition, indexes in groups:
             now_ms = reply[at]
             outcomes += [
-                _unreadable(there) if isinstance(there, Exception) else Read(partition, now_ms, there)
+                _refused(there) if isinstance(there, Exception) else Read(partition, now_ms, there)
                 for there in reply[at + 1 : at + 1 + len(indexes)]
             ]
             at += 1 + len(indexes)
@@ -231,11 +234,13 @@ def _flat(results: list[Any], groups: dict[int, list[int]]) -> list[Any]:
     """The outcomes of several calls; a call that failed fails each of its items, and no other."""
     outcomes: list[Any] = []
     for result, indexes in zip(results, groups.values(), strict=True):
-        outcomes += [result] * len(indexes) if isinstance(result, BaseException) else result
+        outcomes += [copy(result) for _ in indexes] if isinstance(result, BaseException) else result
     return outcomes
 
 
-def _unreadable(refusal: Exception) -> CorruptLogError:
+def _refused(refusal: Exception) -> InterruptsError:
+    if not str(refusal).startswith("WRONGTYPE"):
+        return UnavailableError(f"Redis refused: {refusal}. Nothing was written.")
     return CorruptLogError(
         f"Redis refused: {refusal}. A key of this namespace was not written by us: look at it, "
         "or use another namespace. Nothing was written."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Any
 
+from interrupts.checks import check_id
 from interrupts.codec import decode_entry
-from interrupts.errors import ValidationError
+from interrupts.errors import UnavailableError, ValidationError
 from interrupts.keys import Keys
 from interrupts.limits import (
     ATTEMPT_TIMEOUT_S,
@@ -21,15 +22,19 @@ from interrupts.limits import (
 from interrupts.positions import Position, ms_of
 from interrupts.recorded import RecordedEvent, recorded
 from interrupts.store.lanes import Lanes, UnreachableError
-from interrupts.store.server import Server
+from interrupts.store.server import Server, transient
+
+Say = Callable[..., None]
+"""Tells an operator: the level, the event and its fields."""
 
 
 class LogReader:
     """The log of a namespace, as `service.log`. Each partition has an order of its own; a session is in one of them."""
 
-    def __init__(self, keys: Keys, server: Server) -> None:
+    def __init__(self, keys: Keys, server: Server, say: Say = lambda *_, **__: None) -> None:
         self._keys = keys
         self._server = server
+        self._say = say
 
     @property
     def partitions(self) -> int:
@@ -37,7 +42,8 @@ class LogReader:
         return self._keys.partitions
 
     def partition_of(self, session_id: str) -> int:
-        """The partition of a session."""
+        """The partition of a session. Raises `ValidationError`."""
+        check_id("session_id", session_id)
         return self._keys.partition_of_session(session_id)
 
     async def range(
@@ -62,8 +68,8 @@ class LogReader:
         if after is not None:
             first = f"({self._inside(partition, after).stream_id}"
         elif since is not None:
-            first = str(max(0, ms_of(since)))
-        last = "+" if until is None else str(max(0, ms_of(until)))
+            first = str(max(0, ms_of(_time("since", since))))
+        last = "+" if until is None else str(max(0, ms_of(_time("until", until))))
         entries = await self._server.command(
             self._keys.slots[partition], "XRANGE", self._keys.logs[partition], first, last, "COUNT", limit
         )
@@ -82,18 +88,27 @@ class LogReader:
 
         "Now" is when the first event is asked for; to miss nothing from an earlier moment on, take `last()` then, and
         give it as `after`. A broken connection is made again, and the tail goes on where it was: nothing is skipped or
-        told twice. End it by leaving the loop.
+        told twice. End it by leaving the loop. Raises `UnavailableError` for what waiting can't mend: wrong
+        credentials, a key that is no log, a closed service.
         """
         at = await self.last(partition) if after is None else self._inside(partition, after)
         lanes: Lanes | None = None
         pause_s = RETRY_PAUSE_FIRST_S
         try:
             while True:
+                if self._server.closed:
+                    raise UnavailableError("The service was closed while this tail ran; end the tail first.")
                 try:
                     if lanes is None:
                         lanes = (await self._server.route.lanes(self._keys.slots[partition])).apart()
                     entries = await self._wait_for_more(lanes, partition, at)
-                except UnreachableError:
+                except UnreachableError as error:
+                    if error.final:
+                        raise UnavailableError(f"Redis is away: {error}.") from error
+                    if pause_s == RETRY_PAUSE_FIRST_S:
+                        self._say(
+                            "warning", "interrupts.tail_waits", partition=partition, after=str(at), why=str(error)
+                        )
                     if lanes is not None:
                         await lanes.close()
                         lanes = None
@@ -113,8 +128,10 @@ class LogReader:
     async def _wait_for_more(self, lanes: Lanes, partition: int, at: Position) -> list[Any]:
         command = ("XREAD", "COUNT", TAIL_COUNT_MAX, "BLOCK", TAIL_BLOCK_MS, "STREAMS", self._keys.logs[partition])
         (reply,) = await lanes.call([(*command, at.stream_id)], TAIL_BLOCK_MS / 1000 + ATTEMPT_TIMEOUT_S)
-        if isinstance(reply, Exception):
+        if transient(reply):
             raise UnreachableError(str(reply), sent=False)
+        if isinstance(reply, Exception):
+            raise UnavailableError(f"Redis refused to show the log of partition {partition}: {reply}.")
         entries: list[Any] = reply[0][1] if reply else []
         return entries
 
@@ -129,3 +146,9 @@ class LogReader:
         if parsed.partition != partition:
             raise ValidationError(f"position: {parsed} is not in partition {partition}.", field="position")
         return parsed
+
+
+def _time(field: str, value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    raise ValidationError(f"{field}: must be a datetime, not {type(value).__name__}.", field=field)

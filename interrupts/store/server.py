@@ -93,6 +93,10 @@ class _Call:
         await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
         self._pause_s = min(2 * self._pause_s, RETRY_PAUSE_MAX_S)
 
+    def left_s(self) -> float:
+        """How much of the call's time is left."""
+        return max(0.0, self._give_up_at - asyncio.get_running_loop().time())
+
     def away(self, how_long: str = "") -> UnavailableError:
         """The refusal when nobody answers."""
         happened = (
@@ -122,8 +126,8 @@ class Server:
         self.route = route
         self.confirmation = confirmation or Confirmation()
         self._attempt_timeout_s = attempt_timeout_s
-        self._call_timeout_s = call_timeout_s
-        self._closed = False
+        self.call_timeout_s = call_timeout_s
+        self.closed = False
 
     @property
     def durable(self) -> bool:
@@ -133,18 +137,18 @@ class Server:
     async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Written:
         """Runs a script that writes. Raises `UnavailableError`."""
         confirm = [self.confirmation.command] if self.confirmation.command is not None else []
-        call = _Call(self._call_timeout_s, writes=True)
+        call = _Call(self.call_timeout_s, writes=True)
         replies = await self._script(call, script, slot, keys, args, confirm)
         return Written(replies[0], not confirm or self.confirmation.given(replies[1]), call.maybe)
 
     async def read(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The reply of a script that only reads. Raises `UnavailableError`."""
-        call = _Call(self._call_timeout_s, writes=False)
+        call = _Call(self.call_timeout_s, writes=False)
         return (await self._script(call, script, slot, keys, args, []))[0]
 
     async def command(self, slot: int, *command: Any) -> Any:
         """The reply to a command that only reads. Raises `UnavailableError`."""
-        call = _Call(self._call_timeout_s, writes=False)
+        call = _Call(self.call_timeout_s, writes=False)
         (reply,) = await self._answered(call, slot, [command])
         if isinstance(reply, Exception):
             raise call.refused(reply)
@@ -152,7 +156,7 @@ class Server:
 
     async def close(self) -> None:
         """Closes all connections, for good."""
-        self._closed = True
+        self.closed = True
         await self.route.close()
 
     async def _script(
@@ -168,12 +172,12 @@ class Server:
 
     async def _answered(self, call: _Call, slot: int, commands: list[Command]) -> list[Any]:
         """The replies, of the first attempt whose first command was executed or refused for good."""
-        if self._closed:
+        if self.closed:
             raise UnavailableError("This service is closed: use it inside its `async with` block. Nothing was written.")
         while True:
             try:
                 replies = await self._attempt(slot, commands)
-                if not _transient(replies[0]):
+                if not transient(replies[0]):
                     return replies
                 call.reason = str(replies[0])
             except UnreachableError as error:
@@ -181,7 +185,18 @@ class Server:
                 if error.final:
                     raise call.away() from error
             await call.pause()
-            await self.route.recover()
+            await self._recover(call)
+
+    async def _recover(self, call: _Call) -> None:
+        """Looks again where the server is, within the call's time; what that finds out does not clear what was sent."""
+        try:
+            async with asyncio.timeout(call.left_s()):
+                await self.route.recover()
+        except TimeoutError:
+            return
+        except UnavailableError as error:
+            call.reason = str(error)
+            raise call.away() from error
 
     async def _attempt(self, slot: int, commands: list[Command]) -> list[Any]:
         timeout_s = self._attempt_timeout_s
@@ -197,7 +212,7 @@ class Server:
         return replies
 
 
-def _transient(reply: Any) -> bool:
+def transient(reply: Any) -> bool:
     """Whether this refusal passes by itself, or by looking where the partition is now. Nothing was written."""
     return isinstance(reply, _TRANSIENT_TYPES) or (
         isinstance(reply, ResponseError) and str(reply).startswith(_TRANSIENT_CODES)

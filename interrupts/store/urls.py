@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -23,6 +24,8 @@ SCHEMES: Final = (
     "embedded://folder",
     "memory://",
 )
+OPTIONS: Final = frozenset({"host", "port", "path", "db", "username", "password", "client_name", "socket_keepalive"})
+"""What a url may say about a connection, besides what begins with ssl_. Time-outs and retries are the service's own."""
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?")
 _REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
@@ -58,11 +61,11 @@ def parse(url: str) -> Target:
         case "embedded":
             if not rest:
                 raise _bad(url, "names no folder")
-            return Target("embedded", "unix", name=unquote(rest))
+            return Target("embedded", "unix", name=str(Path(unquote(rest)).expanduser()))
         case "redis" | "rediss" | "unix":
             kind = {"redis": "tcp", "rediss": "tls", "unix": "unix"}[scheme]
             if kind != "unix":
-                _check_database(url, rest.partition("?")[0].rpartition("@")[2].partition("/")[2])
+                _check_database(url, rest.partition("?")[0].partition("/")[2])
             return Target("fixed", kind, _options(url, url, kind))
         case "redis+cluster" | "rediss+cluster":
             return _cluster(url, "tls" if scheme.startswith("rediss") else "tcp")
@@ -77,6 +80,12 @@ def _options(url: str, plain: str, kind: str) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise _bad(url, f"can't be read ({type(error).__name__})") from None
     options = {name: value for name, value in parsed.items() if name not in ("connection_class", "socket_timeout")}
+    for name, value in options.items():
+        if name not in OPTIONS and not name.startswith("ssl_"):
+            known = ", ".join(sorted(OPTIONS))
+            raise _bad(url, f"has the option {name[:32]!r}; there are {known} and those that begin with ssl_")
+        if name == "client_name" and not str(value).isalnum():
+            raise _bad(url, "has a client_name that is not letters and digits")
     try:
         connection_maker(kind, options)()  # opens nothing
     except (TypeError, ValueError, RedisError) as error:
