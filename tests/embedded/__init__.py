@@ -1,0 +1,1 @@
+"""The private server of a folder, with real processes that come, go and are killed."""
