@@ -95,8 +95,12 @@ def decode_entry(stream_id: bytes, fields: list[bytes]) -> Line:
 
 def decode_lines(packed: bytes) -> list[Line]:
     """The events in an interrupt's key, oldest first."""
-    lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
     try:
+        start = packed.index(b"\n") + 1
+        if packed.index(b"\n", start) == len(packed) - 1:  # nearly always there is one, and this is quicker
+            space = packed.index(b" ", start)
+            return [_line(packed[start:space], packed[space + 1 : -1])]
+        lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
         return [_line(stream_id, raw) for stream_id, _, raw in lines]
     except ValueError as error:
         raise CorruptLogError(f"An interrupt's key can't be read ({error}): not written by us, or damaged.") from error

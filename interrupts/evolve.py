@@ -24,7 +24,7 @@ from interrupts.events import (
     Resolved,
     Terms,
 )
-from interrupts.model import FlowInterrupt, InterruptStatus
+from interrupts.model import FlowInterrupt, InterruptResponse, InterruptStatus
 from interrupts.positions import time_of
 
 EXPIRED_REASON: Final = "deadline passed"
@@ -82,21 +82,25 @@ def fold(packed: bytes, partition: int) -> State:
     return state
 
 
-def evolve(state: State | None, line: Line, partition: int, content: CreatedContent | None = None) -> State:
+def evolve(
+    state: State | None, line: Line, partition: int, content: CreatedContent | InterruptResponse | None = None
+) -> State:
     """The state after one more event. `content` spares decoding it where the caller has just encoded it."""
     event = line.event
     position = f"{partition}:{line.stream_id}"
     if state is None:
         if not isinstance(event, Created):
             raise CorruptLogError(f"The first event of interrupt {event.id} is not its creation.")
-        return _created(event, line.ms, position, content or decode_created_content(event.content))
+        said = content if isinstance(content, CreatedContent) else decode_created_content(event.content)
+        return _created(event, line.ms, position, said)
     now = copy(state.interrupt)
     now.version = event.version
     now.position = position
     match event:
         case Resolved():
             now.status = InterruptStatus.RESOLVED
-            now.response = decode_resolved_content(event.content).response
+            answer = content if isinstance(content, InterruptResponse) else None
+            now.response = answer or decode_resolved_content(event.content).response
             now.resolved_at = time_of(line.ms)
             now.resolved_by = event.about.actor
         case Cancelled():

@@ -21,7 +21,7 @@ import msgspec
 
 from interrupts.checks import check_size
 from interrupts.codec import STATUS_LETTER, Line, encode
-from interrupts.commands import Cancel, Command, Expire
+from interrupts.commands import Cancel, Command, Expire, Respond
 from interrupts.creation import CreateOptions, Creation
 from interrupts.decide import decide
 from interrupts.errors import (
@@ -116,7 +116,8 @@ class Execution:
             if appended.sequence:
                 assert step.state is not None
                 assert step.event is not None
-                after = evolve(step.state, _line(appended, step.event), appended.partition)
+                answer = command.response if isinstance(step.event, Resolved) and isinstance(command, Respond) else None
+                after = evolve(step.state, _line(appended, step.event), appended.partition, answer)
                 if not self._ports.idle:
                     await self._ports.announce(after.interrupt, step.event)
                 if not appended.confirmed:

@@ -198,7 +198,7 @@ def _closed(state: State, event: AnyEvent | None, now_ms: int) -> FlowInterrupt:
     """The reply to a command that closes; whoever came after the deadline is told so."""
     if isinstance(event, Expired):
         raise lost(state.interrupt)
-    return as_of(state, now_ms)
+    return state.interrupt if event is not None else as_of(state, now_ms)
 
 
 def _asked(interrupt_id: str) -> str:
