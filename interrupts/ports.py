@@ -167,10 +167,12 @@ def _part(context: Any, name: str, hex_digits: int) -> str | None:
 
 
 def _check_port(name: str, port: object, protocol: type) -> None:
-    if port is not None and not isinstance(port, protocol):
+    # Not isinstance: since Python 3.12 it does not see methods that are there only when asked for, as structlog's are.
+    methods = [method for method in vars(protocol) if not method.startswith("_")]
+    lacking = [method for method in methods if port is not None and not callable(getattr(port, method, None))]
+    if lacking:
         raise ValidationError(
-            f"{name}: {type(port).__name__} is no {protocol.__name__}: it lacks methods that will be called.",
-            field=name,
+            f"{name}: {type(port).__name__} is no {protocol.__name__}: it lacks {', '.join(lacking)}.", field=name
         )
 
 
