@@ -57,7 +57,7 @@ class _LoopThread:
             if self._closing:
                 raise RuntimeError(CLOSED) from None
             raise
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: nobody waits for the call any more
             future.cancel()
             raise
 

@@ -21,9 +21,6 @@ from interrupts.errors import CorruptLogError
 from interrupts.events import AnyEvent, CancelledContent, CreatedContent, ResolvedContent
 from interrupts.model import InterruptStatus
 
-FIELD_SEQUENCE: Final = "s"
-FIELD_EVENT: Final = "e"
-
 Upcaster = Callable[[list[Any]], list[Any]]
 UPCASTERS: Final[dict[str, Upcaster]] = {}
 """Old tag → how its array becomes that of a younger tag. They run one after the other up to a current tag."""

@@ -76,7 +76,7 @@ class EmbeddedServer:
                 try:
                     await self._join()
                     await self._wait_until_up()
-                except BaseException:
+                except BaseException:  # a cancellation, too, must not keep the folder in use
                     self._give_back()
                     raise
             else:

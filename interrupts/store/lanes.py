@@ -71,7 +71,7 @@ class Lanes:
             except (TimeoutError, RedisError, OSError) as error:
                 await lane.disconnect(nowait=True)
                 raise UnreachableError(str(error) or f"no answer within {timeout_s:g} s", sent=sent) from error
-            except BaseException:
+            except BaseException:  # a cancellation above all: the answer is still to come, and must meet nobody
                 await lane.disconnect(nowait=True)
                 raise
             if self._closed:
