@@ -20,7 +20,13 @@ import msgspec
 from interrupts.config import InterruptConfig
 from interrupts.errors import CorruptLogError, NotConfirmedError, ValidationError
 from interrupts.keys import Keys, check_namespace, check_partitions, meta_key, slot_of_tag
-from interrupts.limits import ATTEMPT_TIMEOUT_S, CALL_TIMEOUT_S, PARTITIONS_DEFAULT, PAYLOAD_BYTES_MAX
+from interrupts.limits import (
+    ATTEMPT_TIMEOUT_S,
+    CALL_TIMEOUT_S,
+    PARTITIONS_DEFAULT,
+    PAYLOAD_BYTES_MAX,
+    VIEW_WAIT_S,
+)
 from interrupts.model import InterruptKind
 from interrupts.ports import default_logger
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
@@ -64,13 +70,15 @@ async def connect(
     payload_bytes_max: int = PAYLOAD_BYTES_MAX,
     attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
     call_timeout_s: float = CALL_TIMEOUT_S,
+    view_wait_s: float = VIEW_WAIT_S,
 ) -> AsyncIterator[InterruptService]:
     """A service on the server that the url names, for as long as the block lasts.
 
     `partitions`: how many a new namespace gets (16 unless told); for one that is there, None or its own number.
     `durability`: when a write counts as done: `memory` (acknowledged by the server), `replicated` (received by that
     many `replicas`), `fsynced` (on the server's disk). `attempt_timeout_s`: how long one attempt may take before it
-    is repeated; `call_timeout_s`: how long a call goes on repeating.
+    is repeated; `call_timeout_s`: how long a call goes on repeating. `view_wait_s`: how long a list waits
+    for its view to show what was written before.
 
     Raises `ValidationError` for arguments, `UnsuitableServerError` for a server that can't keep the promises,
     `UnavailableError` for one that does not answer.
@@ -81,6 +89,7 @@ async def connect(
     durability, replicas = check_durability(durability, replicas)
     _check_positive("attempt_timeout_s", attempt_timeout_s)
     _check_positive("call_timeout_s", call_timeout_s)
+    _check_positive("view_wait_s", view_wait_s)
     _check_positive("payload_bytes_max", payload_bytes_max)
     all_terms(configs)  # refuses what can't be meant before anything is started
     log_lines = logger or default_logger()
@@ -105,6 +114,7 @@ async def connect(
             configs,
             log=Log(keys, server),
             payload_bytes_max=payload_bytes_max,
+            view_wait_s=view_wait_s,
         )
         stack.push_async_callback(service.aclose)
         yield service

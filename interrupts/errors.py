@@ -95,5 +95,36 @@ class UnsuitableServerError(UnavailableError):
     """The server answers, but can't keep the promises: too old, evicting, or lacking what the durability needs."""
 
 
+class ViewBehindError(UnavailableError):
+    """A list would not show what was written before it was asked for, and did not come to show it in time.
+
+    `worker_running` is False if no process folds the views: then nothing changes until one does. `events` is how many
+    events the view is behind in its `partition`. `wait=False` gives the list as it is. Nothing was written.
+    """
+
+    def __init__(
+        self, message: str, *, view: str = "", partition: int = 0, events: int = 0, worker_running: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.view = view
+        self.partition = partition
+        self.events = events
+        self.worker_running = worker_running
+
+
+class ViewStoppedError(UnavailableError):
+    """A view stands still, and its lists can't be trusted, until somebody acts. The message says why, and what to do.
+
+    `reason`: `event` (one that can't be folded), `hole` (events are missing in the log), `rolled_back` (the log went
+    back behind the view), `version` (another version of this library made the view). Nothing was written.
+    """
+
+    def __init__(self, message: str, *, view: str = "", partition: int = 0, reason: str = "event") -> None:
+        super().__init__(message)
+        self.view = view
+        self.partition = partition
+        self.reason = reason
+
+
 class CorruptLogError(InterruptsError):
     """Something stored can't be read: written by a newer version of the library, or damaged. Nothing was changed."""

@@ -40,6 +40,7 @@ from interrupts.ids import is_id, new_command_id
 from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
 from interrupts.ports import Ports
+from interrupts.positions import Position
 from interrupts.schemas import fits_schema
 from interrupts.store.log import Appended, Log, Read
 
@@ -91,6 +92,7 @@ class Execution:
             else:
                 assert appended.there is not None  # the script refuses a creation only with what is there
                 state = fold(appended.there, appended.partition)
+                self._found(state)
                 decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
                 event = state.created
                 # With our own command's id it was made by an attempt of ours whose reply was lost.
@@ -136,6 +138,7 @@ class Execution:
         """The command has acted before, or there is nothing to expire."""
         state = step.state
         assert state is not None  # without a state there is something to do, or a refusal
+        self._found(state)
         event = state.caused_by(step.command.command_id)
         if event is None:
             return state, None, step.now_ms
@@ -147,6 +150,11 @@ class Execution:
         if not confirmed:
             raise _not_confirmed(state.interrupt)
         return state, event if ours else None, step.now_ms
+
+    def _found(self, state: State) -> None:
+        """What a call returns as done, be it done by an earlier one, its caller's next list shows."""
+        position = Position.parse(state.interrupt.position or "")
+        self._log.saw(position.partition, (position.ms, position.number))
 
     async def expire_partition(self, partition: int) -> int:
         """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""

@@ -51,6 +51,11 @@ def meta_key(namespace: str) -> str:
     return f"{{{namespace}}}:meta"
 
 
+def workers_key(namespace: str, role: str) -> str:
+    """Where the processes that share a role's work are written down."""
+    return f"{{{namespace}}}:workers:{role}"
+
+
 def _suffix(number: int) -> str:
     digits = ""
     while number:
@@ -94,3 +99,11 @@ class Keys:
     def interrupt(self, interrupt_id: str) -> str:
         """The key of one interrupt."""
         return self.interrupts[partition_of_id(interrupt_id, self.partitions)] + interrupt_id
+
+    def card(self, partition: int, view: str) -> str:
+        """The key in which a view's generations and their checkpoints are written down, in one partition."""
+        return f"{{{self.tags[partition]}}}:view:{view}"
+
+    def generation(self, partition: int, view: str, generation: int) -> str:
+        """How all keys of one generation of a view begin, in one partition."""
+        return f"{{{self.tags[partition]}}}:view:{view}:{generation}:"

@@ -51,3 +51,43 @@ EXPIRE_BATCH_MAX: Final = 256
 """Overdue interrupts that one partition closes per script call."""
 SCHEMAS_CACHED_MAX: Final = 256
 """Compiled response schemas that one process keeps."""
+
+# Views.
+CHECKPOINT_EVENT_BYTES: Final = 64
+"""How much of the event that it stands on a checkpoint remembers: its type, its interrupt and its version."""
+CLOSED_PER_SESSION_MAX: Final = 1_000
+"""Closed interrupts that a session's list keeps: the newest."""
+FOLD_EVENTS_MAX: Final = 512
+"""Events that are folded in one go: the server is not held up longer than by some appends."""
+DROP_KEYS_MAX: Final = 1_000
+"""Keys that one look through the server's keys goes over, and one call removes."""
+CATCH_UP_EVENTS: Final = 1_000
+"""A view further behind the others than this catches up on its own, so that they need not wait for it."""
+FOLLOWERS_MAX: Final = 3
+"""How many stretches of the log one process folds side by side: while one is folded here, the server applies another."""
+LOOK_AGAIN_S: Final = 5.0
+"""How long a view that can't go on is left alone before it is tried again."""
+LIST_LIMIT_MAX: Final = 1_000
+"""Interrupts on one page of a list."""
+LIST_LIMIT_DEFAULT: Final = 100
+PENDING_OF_SESSION_MAX: Final = 10_000
+"""Interrupts that `get_pending_for_session` returns at most; the page says if there are more."""
+PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes on one page, as stored; a page has at least one interrupt."""
+PAGE_SCAN_MAX: Final = 1_000
+"""Interrupts that one call looks at in one partition, where several filters are combined."""
+PAGE_DEPTH_MAX: Final = 10_000
+"""How deep page numbers reach; a cursor goes on without end."""
+CURSOR_CHARS_MAX: Final = 16 * 1024
+VIEW_WAIT_S: Final = 5.0
+"""How long a list waits for its view to show what was written before it; `connect(view_wait_s=…)` changes it."""
+VIEW_UNATTENDED_WAIT_S: Final = 1.0
+"""How long it waits when no process folds the views."""
+VIEW_PAUSE_FIRST_S: Final = 0.001
+VIEW_PAUSE_MAX_S: Final = 0.05
+WORKER_SEEN_S: Final = 2.0
+"""For how long a process that folds is taken to be there, once it was seen."""
+WORKER_LEASE_S: Final = 5.0
+"""For how long a process counts as being there after it last said so: then others take its work."""
+WORKER_BEAT_S: Final = 1.0
+"""How often it says so."""

@@ -27,12 +27,15 @@ from interrupts.events import AnyEvent, Expired
 from interrupts.evolve import State, as_of, fold
 from interrupts.execution import Execution
 from interrupts.ids import is_id, new_command_id
-from interrupts.limits import PAYLOAD_BYTES_MAX
+from interrupts.limits import PAYLOAD_BYTES_MAX, VIEW_WAIT_S
+from interrupts.listing import Listing
+from interrupts.lists import Lists
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse
 from interrupts.ports import Ports
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
 from interrupts.recorded import RecordedEvent, recorded
 from interrupts.store.log import Log
+from interrupts.store.lookup import ViewLookup
 from interrupts.store.memory import memory_log
 from interrupts.store.reader import LogReader
 
@@ -40,7 +43,7 @@ _NOTHING = CreateOptions()
 _ALL_NONE = (None,) * len(CreateOptions.__annotations__)
 
 
-class InterruptService(Creators):
+class InterruptService(Creators, Lists):
     """Pauses, and the answers to them. Make one with `interrupts.connect()`, share it in the whole process.
 
     Made directly, as `InterruptService()`, it keeps everything in this process's memory. `db` gets a copy of every
@@ -57,9 +60,17 @@ class InterruptService(Creators):
         *,
         log: Log | None = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        view_wait_s: float = VIEW_WAIT_S,
     ) -> None:
         ports = Ports(db=db, logger=logger, webhook_service=webhook_service, otel_adapter=otel_adapter)
-        self._log = log or memory_log()
+        self._log = self.store = log or memory_log()
+        """What projections and workers build on."""
+        self.say = ports.say
+        """Tells an operator: the level, the event and its fields."""
+        self._keys = self._log.keys
+        self._listing = Listing(
+            self._log, ViewLookup(self._keys, self._log.server, self._log.wrote, wait_s=view_wait_s)
+        )
         self._execution = Execution(self._log, ports, Creation(configs, ports), payload_bytes_max)
         self._make = self._execution.create
         self.log = LogReader(self._log.keys, self._log.server, ports.say)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +17,7 @@ from interrupts.errors import CorruptLogError, InterruptsError, UnavailableError
 from interrupts.keys import Keys
 from interrupts.scripts import script
 from interrupts.store.batcher import Batcher
+from interrupts.store.grouping import by_partition, flat, in_order
 from interrupts.store.server import Server
 
 APPEND: Final = script("append")
@@ -65,6 +65,7 @@ class Log:
     def __init__(self, keys: Keys, server: Server) -> None:
         self.keys = keys
         self.server = server
+        self._wrote: dict[int, tuple[int, int]] = {}
         self._appends: Batcher[AppendItem, Appended] = Batcher(self._send_appends, patience_s=server.call_timeout_s)
         self._reads: Batcher[ReadItem, Read] = Batcher(
             self._send_reads, self._deliver_read, patience_s=server.call_timeout_s
@@ -118,6 +119,15 @@ class Log:
         )
         return [interrupt_id.decode() for interrupt_id in reply[1:]]
 
+    def wrote(self, partition: int) -> tuple[int, int]:
+        """The place of the last event that this process wrote in a partition, or found there as its own."""
+        return self._wrote.get(partition, (0, 0))
+
+    def saw(self, partition: int, place: tuple[int, int]) -> None:
+        """From now on this place counts as written."""
+        if place > self._wrote.get(partition, (0, 0)):
+            self._wrote[partition] = place
+
     async def drain(self) -> None:
         """Returns when everything handed over has its reply."""
         await self._reads.drain()
@@ -140,11 +150,11 @@ class Log:
             self._appends.add((read.partition, name, terms, "", event), future, len(event))
 
     async def _send_appends(self, items: Sequence[AppendItem]) -> Sequence[Appended | Exception]:
-        groups = _by_partition(items)
+        groups = by_partition(items)
         if self.server.route.one_server:
-            return _in_order(len(items), groups, await self._append_call(list(groups.items()), items))
+            return in_order(len(items), groups, await self._append_call(list(groups.items()), items))
         calls = (self._append_call([group], items) for group in groups.items())
-        return _in_order(len(items), groups, _flat(await asyncio.gather(*calls, return_exceptions=True), groups))
+        return in_order(len(items), groups, flat(await asyncio.gather(*calls, return_exceptions=True), groups))
 
     async def _append_call(
         self, groups: list[tuple[int, list[int]]], items: Sequence[AppendItem]
@@ -167,8 +177,10 @@ class Log:
         for partition, indexes in groups:
             now_ms, offset = reply[at], reply[at + 1]
             at += 2
+            last = 0
             for outcome in reply[at : at + len(indexes)]:
                 if type(outcome) is int:
+                    last = outcome
                     stream_id = f"{now_ms}-{outcome + offset}"
                     outcomes.append(Appended(partition, now_ms, None, outcome, stream_id, confirmed, again))
                 elif isinstance(outcome, Exception):
@@ -176,14 +188,16 @@ class Log:
                 else:
                     outcomes.append(Appended(partition, now_ms, outcome, 0, "", confirmed, again))
             at += len(indexes)
+            if last:
+                self.saw(partition, (now_ms, last + offset))
         return outcomes
 
     async def _send_reads(self, items: Sequence[ReadItem]) -> Sequence[Read | Exception]:
-        groups = _by_partition(items)
+        groups = by_partition(items)
         if self.server.route.one_server:
-            return _in_order(len(items), groups, await self._read_call(list(groups.items()), items))
+            return in_order(len(items), groups, await self._read_call(list(groups.items()), items))
         calls = (self._read_call([group], items) for group in groups.items())
-        return _in_order(len(items), groups, _flat(await asyncio.gather(*calls, return_exceptions=True), groups))
+        return in_order(len(items), groups, flat(await asyncio.gather(*calls, return_exceptions=True), groups))
 
     async def _read_call(
         self, groups: list[tuple[int, list[int]]], items: Sequence[ReadItem]
@@ -205,37 +219,6 @@ class Log:
             ]
             at += 1 + len(indexes)
         return outcomes
-
-
-def _by_partition(items: Sequence[tuple[Any, ...]]) -> dict[int, list[int]]:
-    """The items' indexes, by partition."""
-    groups: dict[int, list[int]] = {}
-    for index, item in enumerate(items):
-        group = groups.get(item[0])
-        if group is None:
-            groups[item[0]] = [index]
-        else:
-            group.append(index)
-    return groups
-
-
-def _in_order(count: int, groups: dict[int, list[int]], outcomes: list[Any]) -> list[Any]:
-    """Outcomes by partition, put back into the order of the items."""
-    ordered: list[Any] = [None] * count
-    at = 0
-    for indexes in groups.values():
-        for index in indexes:
-            ordered[index] = outcomes[at]
-            at += 1
-    return ordered
-
-
-def _flat(results: list[Any], groups: dict[int, list[int]]) -> list[Any]:
-    """The outcomes of several calls; a call that failed fails each of its items, and no other."""
-    outcomes: list[Any] = []
-    for result, indexes in zip(results, groups.values(), strict=True):
-        outcomes += [copy(result) for _ in indexes] if isinstance(result, BaseException) else result
-    return outcomes
 
 
 def _refused(refusal: Exception) -> InterruptsError:

@@ -5,24 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from typing import Any
 
 from interrupts.checks import check_id
 from interrupts.codec import decode_entry
-from interrupts.errors import UnavailableError, ValidationError
+from interrupts.errors import ValidationError
 from interrupts.keys import Keys
-from interrupts.limits import (
-    ATTEMPT_TIMEOUT_S,
-    READ_COUNT_MAX,
-    RETRY_PAUSE_FIRST_S,
-    RETRY_PAUSE_MAX_S,
-    TAIL_BLOCK_MS,
-    TAIL_COUNT_MAX,
-)
+from interrupts.limits import READ_COUNT_MAX, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S, TAIL_COUNT_MAX
 from interrupts.positions import Position, ms_of
 from interrupts.recorded import RecordedEvent, recorded
-from interrupts.store.lanes import Lanes, UnreachableError
-from interrupts.store.server import Server, transient
+from interrupts.store.follow import Follow
+from interrupts.store.lanes import UnreachableError
+from interrupts.store.server import Server
 
 Say = Callable[..., None]
 """Tells an operator: the level, the event and its fields."""
@@ -92,48 +85,27 @@ class LogReader:
         credentials, a key that is no log, a closed service.
         """
         at = await self.last(partition) if after is None else self._inside(partition, after)
-        lanes: Lanes | None = None
+        follow = Follow(self._server, self._keys)
         pause_s = RETRY_PAUSE_FIRST_S
         try:
             while True:
-                if self._server.closed:
-                    raise UnavailableError("The service was closed while this tail ran; end the tail first.")
                 try:
-                    if lanes is None:
-                        lanes = (await self._server.route.lanes(self._keys.slots[partition])).apart()
-                    entries = await self._wait_for_more(lanes, partition, at)
+                    found = await follow.read({partition: at.stream_id}, TAIL_COUNT_MAX)
                 except UnreachableError as error:
-                    if error.final:
-                        raise UnavailableError(f"Redis is away: {error}.") from error
                     if pause_s == RETRY_PAUSE_FIRST_S:
                         self._say(
                             "warning", "interrupts.tail_waits", partition=partition, after=str(at), why=str(error)
                         )
-                    if lanes is not None:
-                        await lanes.close()
-                        lanes = None
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
-                    await self._server.route.recover()
                     continue
                 pause_s = RETRY_PAUSE_FIRST_S
-                for stream_id, fields in entries:
+                for stream_id, fields in found.get(partition, ()):
                     event = recorded(decode_entry(stream_id, fields), partition)
                     at = Position.parse(event.position)
                     yield event
         finally:
-            if lanes is not None:
-                await lanes.close()
-
-    async def _wait_for_more(self, lanes: Lanes, partition: int, at: Position) -> list[Any]:
-        command = ("XREAD", "COUNT", TAIL_COUNT_MAX, "BLOCK", TAIL_BLOCK_MS, "STREAMS", self._keys.logs[partition])
-        (reply,) = await lanes.call([(*command, at.stream_id)], TAIL_BLOCK_MS / 1000 + ATTEMPT_TIMEOUT_S)
-        if transient(reply):
-            raise UnreachableError(str(reply), sent=False)
-        if isinstance(reply, Exception):
-            raise UnavailableError(f"Redis refused to show the log of partition {partition}: {reply}.")
-        entries: list[Any] = reply[0][1] if reply else []
-        return entries
+            await follow.close()
 
     def _check(self, partition: int) -> None:
         if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < self.partitions:

@@ -41,6 +41,8 @@ from interrupts.store.lanes import Command, UnreachableError
 from interrupts.store.routes import ClusterRoute, Route
 
 Durability = Literal["memory", "replicated", "fsynced"]
+ScriptCall = tuple[int, Sequence[str], Sequence[Any]]
+"""slot, keys and arguments of one run of a script"""
 
 _TRANSIENT_TYPES: Final = (AskError, ClusterDownError, ReadOnlyError, TryAgainError)  # a moved slot is an AskError, too
 _TRANSIENT_CODES: Final = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ")
@@ -134,9 +136,14 @@ class Server:
         """Whether writes are confirmed before they count as done."""
         return self.confirmation.command is not None
 
-    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Written:
-        """Runs a script that writes. Raises `UnavailableError`."""
-        confirm = [self.confirmation.command] if self.confirmation.command is not None else []
+    async def run(
+        self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], *, derived: bool = False
+    ) -> Written:
+        """Runs a script that writes. What is `derived` can be made again from the log, and is not confirmed.
+
+        Raises `UnavailableError`.
+        """
+        confirm = [self.confirmation.command] if self.confirmation.command is not None and not derived else []
         call = _Call(self.call_timeout_s, writes=True)
         replies = await self._script(call, script, slot, keys, args, confirm)
         return Written(replies[0], not confirm or self.confirmation.given(replies[1]), call.maybe)
@@ -146,9 +153,28 @@ class Server:
         call = _Call(self.call_timeout_s, writes=False)
         return (await self._script(call, script, slot, keys, args, []))[0]
 
-    async def command(self, slot: int, *command: Any) -> Any:
-        """The reply to a command that only reads. Raises `UnavailableError`."""
+    async def read_all(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
+        """The replies of a script that only reads, for several slots: on one server in one round trip.
+
+        Raises `UnavailableError`.
+        """
+        if not self.route.one_server or len(calls) == 1:
+            return list(await asyncio.gather(*(self.read(script, *call) for call in calls)))
         call = _Call(self.call_timeout_s, writes=False)
+        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for _, keys, args in calls]
+        replies = await self._answered(call, calls[0][0], commands)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            _, keys, args = calls[0]
+            commands[0] = ("EVAL", script.text, len(keys), *keys, *args)
+            replies = await self._answered(call, calls[0][0], commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise call.refused(reply)
+        return replies
+
+    async def command(self, slot: int, *command: Any, writes: bool = False) -> Any:
+        """The reply to a command that can be repeated: one that reads, or sets something. Raises `UnavailableError`."""
+        call = _Call(self.call_timeout_s, writes=writes)
         (reply,) = await self._answered(call, slot, [command])
         if isinstance(reply, Exception):
             raise call.refused(reply)

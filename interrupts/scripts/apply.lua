@@ -1,0 +1,105 @@
+--[[
+apply: changes of views, each together with the checkpoint that it leads to.
+
+KEYS    view: log card
+        change: key
+ARGV    head: views
+        view: generation from to live stopped changes length
+        change: command count arguments...
+RETURN  view: outcome
+INCLUDE clock
+INCLUDE stand
+
+KEYS has all views, then all changes; ARGV has the head, all views, then all changes; changes stand in the order of their
+views.
+
+from, to   the checkpoint that the changes were made after, and the one that they lead to
+live       '1': the generation has everything the log had: it takes over, if its checkpoint is not behind the live one's
+stopped    why nothing can be folded after `to`, as JSON; '': it can
+length     how many arguments the changes have in all
+command    of Redis, on a sorted set or hash. HINCRBY is the only one that would not stand a repetition
+
+outcome    1: done, and the generation is live; 0: done, and it is not
+           a text: refused, the checkpoint is this one ('': the generation is gone)
+           an error: refused; nothing is lost. ROLLEDBACK: the log is not the one that was folded
+For each view it is all or nothing, as far as anybody can see: should one change fail, for a key that was not written by
+us, the checkpoint stays and all is repeated. What would not stand that is done last, when nothing can fail any more.
+]]
+local views = tonumber(ARGV[1])
+local key_at, arg_at = 2 * views + 1, 2 + 7 * views
+local outcomes = {}
+
+local function sequence_of(checkpoint)
+  return tonumber(string.match(checkpoint, '^%S+ (%d+) '))
+end
+
+-- Applies the changes of one view that begin at these places in KEYS and ARGV; returns what failed.
+local function change(changes, key, arg)
+  local counted = {}
+  for _ = 1, changes do
+    local command, count = ARGV[arg], tonumber(ARGV[arg + 1])
+    if command == 'HINCRBY' then
+      local kind = redis.call('TYPE', KEYS[key]).ok
+      if kind ~= 'hash' and kind ~= 'none' then
+        return redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' is no hash')
+      end
+      counted[#counted + 1] = {KEYS[key], arg + 2, arg + 1 + count}
+    else
+      local done = redis.pcall(command, KEYS[key], unpack(ARGV, arg + 2, arg + 1 + count))
+      if type(done) == 'table' and done.err then
+        return done
+      end
+    end
+    key, arg = key + 1, arg + 2 + count
+  end
+  for _, count in ipairs(counted) do
+    for a = count[2], count[3], 2 do
+      redis.call('HINCRBY', count[1], ARGV[a], ARGV[a + 1])
+    end
+  end
+end
+
+local function apply(log, card, at, key, arg)
+  local generation, from, to, live, stopped = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1', ARGV[at + 4]
+  local there = redis.call('HGET', card, generation .. ':at')
+  if there ~= from then
+    return there or ''
+  elseif entry_there(log, from) == 0 then
+    return redis.error_reply('ROLLEDBACK ' .. from)
+  end
+  local failed = change(tonumber(ARGV[at + 5]), key, arg)
+  if failed then
+    return failed
+  end
+  if to ~= from then
+    redis.call('HSET', card, generation .. ':at', to)
+  end
+  if stopped ~= '' then
+    redis.call('HSET', card, generation .. ':stopped', stopped)
+  else
+    redis.call('HDEL', card, generation .. ':stopped')
+  end
+  local is_live = redis.call('HGET', card, 'live')
+  if is_live == generation then
+    return 1
+  elseif not live then
+    return 0
+  elseif is_live then
+    -- A live view whose log was rolled back is ahead of nothing.
+    local live_at = redis.call('HGET', card, is_live .. ':at')
+    if entry_there(log, live_at) == 1 and sequence_of(live_at) > sequence_of(to) then
+      return 0
+    end
+    redis.call('HSET', card, 'drop:' .. is_live, '')
+    redis.call('HDEL', card, is_live .. ':at', is_live .. ':version', is_live .. ':stopped')
+  end
+  redis.call('HSET', card, 'live', generation)
+  return 1
+end
+
+for view = 1, views do
+  local at = 2 + 7 * (view - 1)
+  outcomes[view] = apply(KEYS[2 * view - 1], KEYS[2 * view], at, key_at, arg_at)
+  key_at, arg_at = key_at + ARGV[at + 5], arg_at + ARGV[at + 6]
+end
+return outcomes

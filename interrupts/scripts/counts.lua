@@ -1,0 +1,19 @@
+--[[
+counts: how many interrupts there are in one partition, by kind and status.
+
+KEYS    head: log card deadlines counted
+ARGV    head: generation
+RETURN  standing, then overdue, and all fields and numbers in turn
+INCLUDE clock
+INCLUDE stand
+
+generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after the standing
+overdue     how many are past their deadline, without the event that says so
+]]
+local standing = stand(KEYS[1], KEYS[2])
+if standing[4] ~= ARGV[1] then
+  return standing
+end
+standing[9] = redis.call('ZCOUNT', KEYS[3], '-inf', string.format('%.0f', standing[1]))
+standing[10] = redis.call('HGETALL', KEYS[4])
+return standing

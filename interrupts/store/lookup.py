@@ -1,0 +1,224 @@
+"""Asking views: one script a partition, and waiting until the view shows what it must.
+
+A view is folded a moment after the log was written. Each script that reads a view also tells how it stands, in the same
+step. So a list is returned only if the view has reached what it has to show: the last event that this process has
+written in that partition, and whatever position the caller names. Until then it is asked again, after short pauses that
+grow, within a bound. A view that nobody folds, that stands still, or that no longer is the log's, is an error and never
+a list that looks fine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from interrupts.errors import InterruptsError, ViewBehindError, ViewStoppedError
+from interrupts.keys import Keys, slot_of_tag, workers_key
+from interrupts.limits import (
+    VIEW_PAUSE_FIRST_S,
+    VIEW_PAUSE_MAX_S,
+    VIEW_UNATTENDED_WAIT_S,
+    VIEW_WAIT_S,
+    WORKER_SEEN_S,
+)
+from interrupts.scripts import Script, script
+from interrupts.store.server import Server
+from interrupts.views import Checkpoint, View, decode_stopped
+
+ATTEND: Final = script("attend")
+ROLE: Final = "projections"
+"""The role of the processes that fold views."""
+_STANDING_FIELDS: Final = 8
+_UNKNOWN_GENERATION: Final = 1
+_MENDED_BY: Final = {
+    "event": "Mend or update the code that folds it and start it again; or, to leave this one event out for good: "
+    "python -m workers skip {view} {position}",
+    "hole": "If the log was rolled back: python -m workers rebuild {view}. If what is missing is gone for good and may "
+    "be: python -m workers skip {view} {position}",
+}
+
+Layout = Callable[[int, int], tuple[list[str], list[Any]]]
+"""From partition and generation to a script's keys and arguments, after the log and the card, and the generation."""
+Place = tuple[int, int]
+
+
+class _Standing(msgspec.Struct):
+    """How a view stands in a partition."""
+
+    now_ms: int
+    last_sequence: int
+    generation: int | None
+    version: int
+    at: Checkpoint
+    stopped: bytes
+    there: bool
+
+    @property
+    def behind(self) -> int:
+        return self.last_sequence - self.at.sequence
+
+    def lacks(self, needed: Place) -> bool:
+        """Whether it does not show this place yet, or is being built for the first time and shows nothing."""
+        return self.at.place < needed or (self.generation is None and self.last_sequence > 0)
+
+
+def _standing(reply: Sequence[Any]) -> _Standing:
+    now_ms, _, last_sequence, live, version, at, stopped, there = reply[:_STANDING_FIELDS]
+    return _Standing(
+        now_ms,
+        int(last_sequence),
+        int(live) if live else None,
+        int(version or 0),
+        Checkpoint.parse(at) if at else Checkpoint(),
+        stopped,
+        bool(there),
+    )
+
+
+class ViewLookup:
+    """Asks the views of one namespace."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        server: Server,
+        wrote: Callable[[int], Place],
+        *,
+        wait_s: float = VIEW_WAIT_S,
+        unattended_wait_s: float = VIEW_UNATTENDED_WAIT_S,
+    ) -> None:
+        self._keys = keys
+        self._server = server
+        self._wrote = wrote
+        self._wait_s = wait_s
+        self._unattended_wait_s = min(wait_s, unattended_wait_s)
+        self._generations: dict[tuple[str, int], int] = {}
+        self._attended_until = 0.0
+
+    async def ask(
+        self,
+        view: View,
+        read: Script,
+        partitions: Iterable[int],
+        layout: Layout,
+        *,
+        after: Mapping[int, Place] | None = None,
+        wait: bool = True,
+    ) -> dict[int, tuple[int, list[Any]]]:
+        """By partition its time and what the script returns behind the standing; nothing where no event ever was.
+
+        Raises `ViewBehindError`, `ViewStoppedError`, `UnavailableError`.
+        """
+        loop = asyncio.get_running_loop()
+        began, pause_s = loop.time(), VIEW_PAUSE_FIRST_S
+        missing = list(partitions)
+        found: dict[int, tuple[int, list[Any]]] = {}
+        needed = {partition: max(self._wrote(partition), (after or {}).get(partition, (0, 0))) for partition in missing}
+        while True:
+            late: dict[int, _Standing] = {}
+            moved = False
+            for partition, reply in zip(missing, await self._replies(view, read, missing, layout), strict=True):
+                standing = _standing(reply)
+                self._check(view, partition, standing)
+                if standing.generation is not None and standing.generation != self._generation(view, partition):
+                    self._generations[view.name, partition] = standing.generation
+                    late[partition], moved = standing, True
+                    continue
+                found[partition] = standing.now_ms, reply[_STANDING_FIELDS:]
+                if wait and (standing.lacks(needed[partition]) or await self._unattended(standing)):
+                    late[partition] = standing
+            if not late:
+                return found
+            missing = list(late)
+            if moved:
+                continue
+            self._check_stopped(view, late)
+            attended = await self._attended()
+            if loop.time() + pause_s - began > (self._wait_s if attended else self._unattended_wait_s):
+                raise self._behind(view, late, attended=attended)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, VIEW_PAUSE_MAX_S)
+
+    async def _replies(self, view: View, read: Script, partitions: Sequence[int], layout: Layout) -> list[Any]:
+        keys = self._keys
+        calls = []
+        for partition in partitions:
+            generation = self._generation(view, partition)
+            names, args = layout(partition, generation)
+            names = [keys.logs[partition], keys.card(partition, view.name), *names]
+            calls.append((keys.slots[partition], names, [generation, *args]))
+        return await self._server.read_all(read, calls)
+
+    def _generation(self, view: View, partition: int) -> int:
+        """The generation that is probably live: the one that was when last looked."""
+        return self._generations.get((view.name, partition), _UNKNOWN_GENERATION)
+
+    async def _unattended(self, standing: _Standing) -> bool:
+        """Whether the view is behind, and nobody there to change that: what it shows may be old without end."""
+        return standing.behind > 0 and not await self._attended()
+
+    async def _attended(self) -> bool:
+        """Whether a process that folds views is there, or was a moment ago."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._attended_until:
+            key = workers_key(self._keys.namespace, ROLE)
+            if not await self._server.read(ATTEND, slot_of_tag(self._keys.namespace), [key], ["", ""]):
+                return False
+            self._attended_until = loop.time() + WORKER_SEEN_S
+        return True
+
+    def _check(self, view: View, partition: int, standing: _Standing) -> None:
+        """Refuses a view that waiting does not mend."""
+        if standing.generation is not None and standing.version != view.version:
+            raise ViewStoppedError(
+                f"The view {view.name!r} of partition {partition} has version {standing.version}, and this library "
+                f"reads version {view.version}. If the library was just updated, its workers are building the new "
+                "version: try again in a while. Else update the library here.",
+                view=view.name,
+                partition=partition,
+                reason="version",
+            )
+        if not standing.there:
+            raise ViewStoppedError(
+                f"The view {view.name!r} of partition {partition} was folded up to event {standing.at.sequence}, and "
+                f"the log, which ends at {standing.last_sequence}, has another event there or none: the log was rolled "
+                f"back, as by a failover or a restored backup. Build the view again: python -m workers rebuild "
+                f"{view.name}",
+                view=view.name,
+                partition=partition,
+                reason="rolled_back",
+            )
+
+    def _check_stopped(self, view: View, late: Mapping[int, _Standing]) -> None:
+        """Refuses to wait for a view that stands still."""
+        for partition, standing in late.items():
+            stopped = decode_stopped(standing.stopped)
+            if stopped is not None:
+                what = _MENDED_BY[stopped.problem].format(view=view.name, position=stopped.position)
+                raise ViewStoppedError(
+                    f"The view {view.name!r} of partition {partition} stands still before event {stopped.position}, "
+                    f"and is {standing.behind} events behind: {stopped.error}. {what}",
+                    view=view.name,
+                    partition=partition,
+                    reason=stopped.problem,
+                )
+
+    def _behind(self, view: View, late: Mapping[int, _Standing], *, attended: bool) -> InterruptsError:
+        partition, standing = max(late.items(), key=lambda pair: pair[1].behind)
+        what = (
+            "A projection worker is running and has not come so far yet: try again, or look at its log."
+            if attended
+            else "No projection worker is running. Start one: `python -m workers run`; or in this process: "
+            "`async with workers.running(service):`."
+        )
+        return ViewBehindError(
+            f"The view {view.name!r} is {standing.behind} events behind the log in partition {partition}. {what} "
+            "wait=False gives the list as it is.",
+            view=view.name,
+            partition=partition,
+            events=standing.behind,
+            worker_running=attended,
+        )

@@ -1,0 +1,141 @@
+"""The views, as far as those who read them must know: their names and versions, their keys, and how they stand.
+
+A view lives in each partition on its own. Beside its data it has a *card*, a hash that says which *generation* of the
+data is read (`live`), and for each generation its version, its checkpoint (`at`) and why it stands still (`stopped`):
+
+    live          1
+    last          1                                        the number of the newest generation
+    1:version     1
+    1:at          <stream id> <sequence> <how its event begins>
+    1:stopped     why nothing is folded any more, as JSON
+    skip:<id>     an operator has said that this event is to be left out, or the hole before it passed over
+    drop:<gen>    the data of this generation are being thrown away
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from interrupts.errors import CorruptLogError
+from interrupts.limits import CHECKPOINT_EVENT_BYTES
+
+
+class View(msgspec.Struct, frozen=True):
+    """A view's name, and the version of its keys and of what is in them."""
+
+    name: str
+    version: int
+
+
+PENDING: Final = View("pending", 1)
+CLOSED: Final = View("closed", 1)
+COUNTS: Final = View("counts", 1)
+
+COUNTED: Final = "counted"
+"""The key of the counts: a hash with a number for each `<kind>:<status>`."""
+
+# Keys of what is pending (or closed) are these with what it is pending for: "session:chat-1". All that is pending is in
+# one of the keys by kind.
+BY_KIND: Final = "kind:"
+BY_SESSION: Final = "session:"
+BY_REQUEST: Final = "request:"
+BY_USER: Final = "user:"
+
+
+def place_of(stream_id: str) -> tuple[int, int]:
+    """A stream id as two numbers, which can be compared."""
+    ms, _, number = stream_id.partition("-")
+    return int(ms), int(number)
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """Up to and with which event a view is folded: its place, its number, and how it begins, to know it again.
+
+    A log that was rolled back and has grown again may have another event at the same place.
+    """
+
+    stream_id: str = "0-0"
+    sequence: int = 0
+    event: bytes = b""
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Checkpoint:
+        """The inverse of `encode`. Raises `CorruptLogError`."""
+        try:
+            stream_id, sequence, event = raw.split(b" ", 2)
+            return cls(stream_id.decode(), int(sequence), event)
+        except ValueError as error:
+            raise CorruptLogError(f"A view's checkpoint can't be read ({raw[:64]!r}): not written by us.") from error
+
+    @classmethod
+    def after(cls, stream_id: str, sequence: int, event: bytes) -> Checkpoint:
+        """The checkpoint that stands on this event."""
+        return cls(stream_id, sequence, event[:CHECKPOINT_EVENT_BYTES])
+
+    def encode(self) -> bytes:
+        """As it is stored."""
+        return f"{self.stream_id} {self.sequence} ".encode() + self.event
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its stream id as two numbers, which can be compared."""
+        return place_of(self.stream_id)
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Why a view stands still in a partition: before which event, the fault in words, and its sort: `event`, `hole`."""
+
+    position: str
+    sequence: int
+    error: str
+    problem: str = "event"
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """One generation of a view's data in a partition."""
+
+    number: int
+    version: int
+    at: Checkpoint
+    stopped: Stopped | None = None
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What a view's card says. `live` None: nothing can be read yet."""
+
+    live: Generation | None = None
+    building: tuple[Generation, ...] = ()
+    skipped: dict[str, str] = {}
+    """By stream id what an operator has said: the `event` is left out, or the `hole` before it passed over."""
+    dropping: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, flat: Sequence[bytes]) -> Card:
+        """The card in a hash's fields and values, in turn. Raises `CorruptLogError`."""
+        fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        live = fields.get("live", b"").decode()
+        generations = {
+            number: Generation(
+                int(number),
+                int(fields[name]),
+                Checkpoint.parse(fields[f"{number}:at"]),
+                decode_stopped(fields.get(f"{number}:stopped")),
+            )
+            for name in fields
+            for number, colon, what in (name.partition(":"),)
+            if colon and what == "version"
+        }
+        return cls(
+            generations.pop(live, None),
+            tuple(generations.values()),
+            {name.removeprefix("skip:"): what.decode() for name, what in fields.items() if name.startswith("skip:")},
+            tuple(int(name.removeprefix("drop:")) for name in fields if name.startswith("drop:")),
+        )
+
+
+def decode_stopped(raw: bytes | None) -> Stopped | None:
+    """The inverse of msgspec's encoding; None where nothing is stored."""
+    return msgspec.json.decode(raw, type=Stopped) if raw else None

@@ -1,0 +1,145 @@
+"""Folding a stretch of the log into one generation of a view: the pure part, which finds out what can't be folded.
+
+What stops a view, in one partition: an event that can't be read, or that the projection refuses; a hole in the log's
+numbers. What comes before it is folded and kept. The view then stands still, and says why, until the code is mended or
+an operator says that this one event may be left out (or this one hole passed over).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from interrupts.codec import Line, decode_entry
+from interrupts.errors import CorruptLogError
+from interrupts.views import Checkpoint, Stopped, place_of
+from projections.changes import Changes, Command
+from projections.projection import Projection
+
+Entry = tuple[bytes, list[bytes]]
+"""A stream id and its fields, as the server tells them."""
+EVENT = "event"
+HOLE = "hole"
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """In place of an event that can't be read."""
+
+    stream_id: str
+    sequence: int
+    error: str
+
+
+class Stretch(msgspec.Struct):
+    """Events that follow each other in one partition's log."""
+
+    partition: int
+    entries: Sequence[Entry]
+    events: list[Line | Unreadable]
+    whole: bool
+    """Whether all can be read, and no number is missing."""
+
+    @property
+    def first(self) -> int:
+        """The number of the first one."""
+        return self.events[0].sequence or 0
+
+    def checkpoint(self, index: int) -> Checkpoint:
+        """The checkpoint on this event."""
+        event, fields = self.events[index], self.entries[index][1]
+        return Checkpoint.after(event.stream_id, event.sequence or 0, fields[3] if len(fields) == 4 else b"")
+
+
+class Folded(msgspec.Struct):
+    """What has to be changed to get to a checkpoint, and what stops the view there, if anything does."""
+
+    to: Checkpoint
+    commands: list[Command]
+    stopped: Stopped | None = None
+
+
+def stretch(partition: int, entries: Sequence[Entry]) -> Stretch:
+    """The events in some entries of a partition's log."""
+    events: list[Line | Unreadable] = []
+    readable = True
+    for stream_id, fields in entries:
+        try:
+            events.append(decode_entry(stream_id, fields))
+        except CorruptLogError as error:
+            readable = False
+            events.append(Unreadable(stream_id.decode(), _number(fields), str(error)))
+    first, last = events[0].sequence or 0, events[-1].sequence or 0
+    return Stretch(partition, entries, events, readable and last - first + 1 == len(events))
+
+
+def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], read: Stretch) -> Folded:
+    """Folds what follows the checkpoint; nothing, if the stretch ends before it."""
+    if read.whole:
+        start = max(0, at.sequence + 1 - read.first)
+    else:
+        start = sum(place_of(event.stream_id) <= at.place for event in read.events)
+    if start >= len(read.events):
+        return Folded(at, [])
+    events = read.events[start:] if start else read.events
+    if read.whole and read.first + start == at.sequence + 1 and not skipped:
+        changes = Changes()
+        try:
+            projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
+            return Folded(read.checkpoint(-1), changes.commands())
+        except Exception:  # noqa: BLE001, S110 - whatever it was: the second go finds out which event it was
+            pass
+    return _fold_singly(projection, at, skipped, read, start)
+
+
+def _fold_singly(
+    projection: Projection, at: Checkpoint, skipped: Mapping[str, str], read: Stretch, start: int
+) -> Folded:
+    """Event by event, up to the first that can't be folded."""
+    good: list[Line] = []
+    stopped: Stopped | None = None
+    for index in range(start, len(read.events)):
+        event = read.events[index]
+        problem = _problem(projection, at, skipped, event)
+        if problem is not None:
+            position = f"{read.partition}:{event.stream_id}"
+            stopped = Stopped(position, event.sequence or 0, f"{problem[1]}", problem[0])
+            break
+        if isinstance(event, Line) and skipped.get(event.stream_id) != EVENT:
+            good.append(event)
+        at = read.checkpoint(index)
+    changes = Changes()
+    projection.fold(good, changes)
+    return Folded(at, changes.commands(), stopped)
+
+
+def _problem(
+    projection: Projection, at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadable
+) -> tuple[str, str] | None:
+    """Why this event can't be folded after that checkpoint: the sort of problem, and a sentence."""
+    allowed, number = skipped.get(event.stream_id), event.sequence or 0
+    if number == 0 and isinstance(event, Unreadable):
+        return EVENT, f"{event.error} It is no event at all: whoever wrote it can remove it with XDEL"
+    if number != at.sequence + 1 and allowed is None:
+        return HOLE, (
+            f"the log has a hole: number {number} follows number {at.sequence}. Events are missing there, or the log "
+            "was rolled back and has grown again"
+        )
+    if allowed == EVENT:
+        return None
+    if isinstance(event, Unreadable):
+        return EVENT, event.error
+    try:
+        projection.fold([event], Changes())
+    except Exception as error:  # noqa: BLE001 - a fold may be anybody's code
+        return EVENT, f"{type(error).__name__}: {error}"[:500]
+    return None
+
+
+def _number(fields: Any) -> int:
+    """The number of an entry whose event can't be read; 0 where even that is not there."""
+    try:
+        return int(dict(zip(fields[::2], fields[1::2], strict=False))[b"s"])
+    except (KeyError, ValueError, TypeError):
+        return 0

@@ -1,0 +1,210 @@
+"""Following the log: the loop that keeps views equal to it.
+
+One round: read what comes after the checkpoints, fold it, and let one script apply the changes together with the new
+checkpoints. Why the views are right, whatever happens:
+
+- a crash, a lost reply, a time-out: before the script nothing has changed; after it the changes and the checkpoint are
+  both there. Whoever goes on reads the checkpoint and continues behind it. A script that is sent again finds a checkpoint
+  that is not the one it starts from, and changes nothing.
+- two processes on one partition, or one that was frozen and comes back: for the same reason only one of them gets each
+  step done. The other is told the checkpoint that is there, looks again, and goes on from it. That costs work, no more,
+  so who folds which partition needs no lock, only an agreement (see `workers.sharing`).
+- a log that was rolled back: the script looks whether the event of the checkpoint is still in the log. If not, the view
+  stands still and says so; so do those who read it. It has to be built again (`rebuild`).
+- an event that can't be folded: see `folding`. It stops one view in one partition; the others go on.
+
+A view that is far behind the others of its partition (a new one, a new version, one that stood still) would hold them
+up, as all are fed by one read. It catches up in a task of its own, until it is near enough to join them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from interrupts.errors import CorruptLogError, UnavailableError
+from interrupts.limits import CATCH_UP_EVENTS, FOLD_EVENTS_MAX, LOOK_AGAIN_S, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S
+from interrupts.store.follow import Follow
+from interrupts.store.lanes import UnreachableError
+from projections.folding import Folded, Stretch, fold, stretch
+from projections.loading import Building, Loading
+from projections.store import Outcome, Views
+from projections.units import Unit
+
+Say = Callable[..., None]
+
+
+class Follower:
+    """Folds the events of some partitions into the units that `loading` names."""
+
+    def __init__(self, views: Views, loading: Loading, say: Say) -> None:
+        self._views = views
+        self._loading = loading
+        self._say = say
+        self._tail = Follow(views.server, views.keys)
+        self._wanted: frozenset[int] = frozenset()
+        self._units: dict[int, list[Unit]] = {}
+        self._apart: dict[tuple[int, str, int], asyncio.Task[None]] = {}
+        self._look_again_at = 0.0
+        self._ending = False
+        self.settled = asyncio.Event()
+        """Set once everything wanted is being folded, and what was in the log at the start is in the views."""
+        self.folded = 0
+        """Events that were read and folded so far."""
+
+    def want(self, partitions: Iterable[int]) -> None:
+        """From now on it folds these partitions. What is under way is brought to its end."""
+        wanted = frozenset(partitions)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._units = {partition: units for partition, units in self._units.items() if partition in wanted}
+            self._tail.wake()
+
+    def stop(self) -> None:
+        """Lets `run` return after the step in hand."""
+        self._ending = True
+        self._tail.wake()
+
+    async def run(self) -> None:
+        """Follows the log until it is stopped. What waiting can mend it waits for.
+
+        Cancelled, a step that is on its way to the server is done or not, as a whole.
+        """
+        pause_s = RETRY_PAUSE_FIRST_S
+        try:
+            while not self._ending:
+                try:
+                    await self.step(block=True)
+                    pause_s = RETRY_PAUSE_FIRST_S
+                except (UnavailableError, UnreachableError, CorruptLogError) as error:
+                    if pause_s == RETRY_PAUSE_FIRST_S:
+                        self._say("warning", "projections.waiting", partitions=sorted(self._wanted), why=str(error))
+                    self._units.clear()
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
+        finally:
+            await self.end()
+
+    async def end(self) -> None:
+        """Ends what it has begun besides."""
+        tasks = list(self._apart.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tail.close()
+
+    async def step(self, *, block: bool) -> bool:
+        """One round; returns whether there was something to do. Raises `UnavailableError`, `CorruptLogError`."""
+        await self._load()
+        starts = {
+            partition: min((unit.at for unit in going), key=lambda at: at.sequence).stream_id
+            for partition, units in self._units.items()
+            if (going := [unit for unit in units if not unit.resting])
+        }
+        settled = all(unit.live or unit.resting for units in self._units.values() for unit in units)
+        if settled and not self._apart:
+            self.settled.set()
+        count = max(1, FOLD_EVENTS_MAX // max(1, len(starts)))
+        found = await self._tail.read(starts, count, block=block and settled, until_s=self._look_again_at)
+        sections: list[tuple[Unit, Folded, bool]] = []
+        for partition in starts:
+            entries = found.get(partition)
+            read = stretch(partition, entries) if entries else None
+            self.folded += len(entries or ())
+            sections += self._sections(partition, read, whole=entries is None or len(entries) < count)
+        if sections:
+            self._settle(sections, await self._views.apply(sections))
+        return bool(found or sections)
+
+    def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[tuple[Unit, Folded, bool]]:
+        for unit in self._units.get(partition, ()):
+            if unit.resting:
+                continue
+            folded = fold(unit.projection, unit.at, unit.skipped, read) if read else Folded(unit.at, [])
+            takes_over = whole and folded.stopped is None
+            if folded.to != unit.at or folded.stopped != unit.stopped or (takes_over and not unit.live):
+                yield unit, folded, takes_over
+            elif folded.stopped is not None:
+                unit.resting = True
+
+    def _settle(self, sections: Sequence[tuple[Unit, Folded, bool]], outcomes: Sequence[Outcome]) -> None:
+        """What became of each section."""
+        for (unit, folded, _), outcome in zip(sections, outcomes, strict=True):
+            if isinstance(outcome, int):
+                took_over = outcome == 1 and not unit.live
+                unit.at, unit.live, unit.resting = folded.to, outcome == 1, folded.stopped is not None
+                if folded.stopped is not None and folded.stopped != unit.stopped:
+                    self._tell(unit, "projections.stopped", folded.stopped.error, position=folded.stopped.position)
+                unit.stopped = folded.stopped
+                if took_over:
+                    self._units.pop(unit.partition, None)  # looked at again: there may be something to throw away
+            elif isinstance(outcome, Exception):
+                unit.resting = True
+                self._tell(unit, "projections.can_not_apply", str(outcome))
+            else:
+                self._units.pop(unit.partition, None)  # somebody else was quicker, or the generation is gone
+
+    def _tell(self, unit: Unit, event: str, why: str, **fields: Any) -> None:
+        self._say(
+            "error",
+            event,
+            projection=unit.name,
+            partition=unit.partition,
+            why=why,
+            meaning="this view stands still in this partition; the others go on",
+            **fields,
+        )
+
+    async def _load(self) -> None:
+        """Finds out what there is to fold, where that is not known (any more), and now and then for all."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_again_at:
+            self._look_again_at = now + LOOK_AGAIN_S
+            for partition in [p for p, units in self._units.items() if any(unit.resting for unit in units)]:
+                del self._units[partition]
+        missing = sorted(self._wanted - self._units.keys())
+        if not missing:
+            return
+        for partition, units in (await self._loading.units(missing)).items():
+            if partition not in self._wanted:
+                continue
+            front = max((unit.at.sequence for unit in units if not unit.resting), default=0)
+            near = [unit for unit in units if unit.resting or front - unit.at.sequence <= CATCH_UP_EVENTS]
+            self._units[partition] = near
+            for unit in units:
+                if unit not in near:
+                    self._begin_apart((partition, unit.name, unit.generation), self._catch_up(unit))
+        for partition, view, generation in self._loading.take_dropping():
+            self._begin_apart((partition, view, generation), self._drop(partition, view, generation))
+
+    def _begin_apart(self, what: tuple[int, str, int], work: Coroutine[Any, Any, None]) -> None:
+        """Does it in a task of its own, unless it is being done already."""
+        if what in self._apart:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._apart[what] = task
+        task.add_done_callback(lambda _: self._apart.pop(what, None))
+
+    async def _catch_up(self, behind: Unit) -> None:
+        """Folds one unit until it is at the end of the log; then it joins the others of its partition."""
+        alone = Follower(self._views, Building(self._views, behind.projection, behind.generation), self._say)
+        alone.want([behind.partition])
+        try:
+            while await alone.step(block=False):
+                pass
+        except (UnavailableError, UnreachableError, CorruptLogError) as error:
+            self._say("warning", "projections.waiting", partitions=[behind.partition], why=str(error))
+            await asyncio.sleep(RETRY_PAUSE_MAX_S)
+        finally:
+            await alone.end()
+            self._units.pop(behind.partition, None)
+            self._tail.wake()
+
+    async def _drop(self, partition: int, view: str, generation: int) -> None:
+        """Throws away a generation that another has taken over from."""
+        try:
+            await self._views.drop(partition, view, generation)
+        except UnavailableError as error:
+            self._say("warning", "projections.can_not_drop", projection=view, partition=partition, why=str(error))

@@ -1,0 +1,133 @@
+"""The views in Redis, as those who fold them see them: cards, applied changes, generations begun and thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from interrupts.keys import Keys
+from interrupts.limits import DROP_KEYS_MAX
+from interrupts.scripts import script
+from interrupts.store.log import Log
+from interrupts.store.server import ScriptCall
+from interrupts.views import Card, place_of
+from projections.folding import Folded
+from projections.units import Unit
+
+VIEWS: Final = script("views")
+APPLY: Final = script("apply")
+BEGIN: Final = script("begin")
+
+Outcome = int | bytes | Exception
+"""As `apply.lua` has it: 1 done and live, 0 done; the checkpoint that is there instead; an error."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How one view stands in one partition. `there`: the live checkpoint's event is still in the log."""
+
+    partition: int
+    view: str
+    now_ms: int
+    last_id: str
+    last_sequence: int
+    card: Card
+    there: bool
+    next_id: str
+    """The first event that the live generation has not folded; "" if there is none."""
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the log is behind the view, or another one than was folded: it was rolled back."""
+        return not self.there
+
+    @property
+    def behind_ms(self) -> int:
+        """For how long the first event that is not folded has been waiting."""
+        return max(0, self.now_ms - place_of(self.next_id)[0]) if self.next_id else 0
+
+
+class Views:
+    """All views of one namespace."""
+
+    def __init__(self, log: Log) -> None:
+        self.keys: Keys = log.keys
+        self.server = log.server
+
+    async def standings(self, views: Sequence[str], partitions: Iterable[int]) -> list[Standing]:
+        """How these views stand, partition by partition. Raises `UnavailableError`, `CorruptLogError`."""
+        keys, asked = self.keys, list(partitions)
+        calls: list[ScriptCall] = [
+            (keys.slots[p], [keys.logs[p], *(keys.card(p, view) for view in views)], []) for p in asked
+        ]
+        found: list[Standing] = []
+        for partition, reply in zip(asked, await self.server.read_all(VIEWS, calls), strict=True):
+            now_ms, last_id, last_sequence = reply[0], reply[1].decode(), int(reply[2])
+            for number, view in enumerate(views):
+                flat, there, next_id = reply[3 + 3 * number : 6 + 3 * number]
+                card = Card.parse(flat)
+                found.append(
+                    Standing(partition, view, now_ms, last_id, last_sequence, card, bool(there), next_id.decode())
+                )
+        return found
+
+    async def begin(self, partition: int, view: str, version: int) -> bool:
+        """Sees to it that a generation of this version is being built; False where a younger version is there."""
+        card = self.keys.card(partition, view)
+        written = await self.server.run(BEGIN, self.keys.slots[partition], [card], [version], derived=True)
+        return written.reply is not None
+
+    async def apply(self, sections: Sequence[tuple[Unit, Folded, bool]]) -> list[Outcome]:
+        """Applies what was folded, for each unit all or nothing; the flag: it may take over. Raises `UnavailableError`.
+
+        All units must be of one partition, or the namespace on one server.
+        """
+        keys = self.keys
+        names: list[str] = []
+        args: list[Any] = [len(sections)]
+        changed: list[Any] = []
+        for unit, folded, whole in sections:
+            names += (keys.logs[unit.partition], keys.card(unit.partition, unit.name))
+            stopped = msgspec.json.encode(folded.stopped) if folded.stopped else b""
+            before = len(changed)
+            for command, _, arguments in folded.commands:
+                changed += (command, len(arguments), *arguments)
+            args += (unit.generation, unit.at.encode(), folded.to.encode(), "1" if whole else "", stopped)
+            args += (len(folded.commands), len(changed) - before)
+        for unit, folded, _ in sections:
+            begin = keys.generation(unit.partition, unit.name, unit.generation)
+            names += [begin + key for _, key, _ in folded.commands]
+        args += changed
+        slot = keys.slots[sections[0][0].partition]
+        outcomes: list[Outcome] = (await self.server.run(APPLY, slot, names, args, derived=True)).reply
+        return outcomes
+
+    async def skip(self, partition: int, view: str, stream_id: str, what: str) -> None:
+        """Writes down that an operator wants this event left out, or the hole before it passed over."""
+        card = self.keys.card(partition, view)
+        await self.server.command(self.keys.slots[partition], "HSET", card, f"skip:{stream_id}", what, writes=True)
+
+    async def drop(self, partition: int, view: str, generation: int, seen: Callable[[int], Any] | None = None) -> int:
+        """Throws away a generation that is marked for it; returns how many keys. Interrupted, call it again."""
+        removed = 0
+        slot, card = self.keys.slots[partition], self.keys.card(partition, view)
+        pattern = f"{self.keys.generation(partition, view, generation)}*"
+        async for names in self.names(partition, pattern):
+            removed += await self.server.command(slot, "UNLINK", *names, writes=True)
+            if seen is not None:
+                seen(len(names))
+        await self.server.command(slot, "HDEL", card, f"drop:{generation}", writes=True)
+        return removed
+
+    async def names(self, partition: int, pattern: str) -> Any:
+        """The names of a partition's keys that match, some at a time; a name may come twice."""
+        cursor: bytes | int = 0
+        while True:
+            cursor, names = await self.server.command(
+                self.keys.slots[partition], "SCAN", cursor, "MATCH", pattern, "COUNT", DROP_KEYS_MAX
+            )
+            if names:
+                yield names
+            if int(cursor) == 0:
+                return

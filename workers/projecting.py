@@ -1,0 +1,113 @@
+"""The process that keeps the views equal to the log: it folds its share of the partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from interrupts import InterruptService
+from interrupts.errors import UnavailableError
+from interrupts.limits import FOLLOWERS_MAX, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S, WORKER_BEAT_S, WORKER_LEASE_S
+from interrupts.store.lookup import ROLE
+from projections.follower import Follower
+from projections.loading import Current
+from projections.projection import Projection
+from projections.store import Views
+from workers.sharing import Membership, share
+
+END_TIMEOUT_S: Final = 5.0
+"""How long what is in hand may take to be finished at the end."""
+
+
+class Projecting:
+    """Folds, from `start` to `stop`, this process's share of a namespace."""
+
+    def __init__(self, service: InterruptService, projections: Sequence[Projection]) -> None:
+        self._service = service
+        self._projections = projections
+        self._views = Views(service.store)
+        self._membership = Membership(service.store, ROLE)
+        self._followers: dict[int, Follower] = {}
+        self._beating: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
+        self._ending = False
+
+    @property
+    def folded(self) -> int:
+        """How many events this process has folded."""
+        return sum(follower.folded for follower in self._followers.values())
+
+    async def start(self) -> None:
+        """Returns when this process has joined the others. Raises `UnavailableError`."""
+        self._share_out(await self._membership.beat())
+        self._beating = asyncio.create_task(self._beat())
+
+    async def ready(self, timeout_s: float) -> bool:
+        """Waits until everything that was in the log is in the views, as far as this process folds them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for follower in list(self._followers.values()):
+                    await follower.settled.wait()
+                return True
+        return False
+
+    async def stop(self) -> None:
+        """Finishes what is in hand, and leaves. Does not raise: who comes next goes on from the checkpoints."""
+        self._ending = True
+        if self._beating is not None:
+            self._beating.cancel()  # first of all, lest it says again that this process is there
+            await asyncio.gather(self._beating, return_exceptions=True)
+        for follower in self._followers.values():
+            follower.stop()
+        try:
+            async with asyncio.timeout(END_TIMEOUT_S):
+                await asyncio.gather(*self._following, return_exceptions=True)
+                await self._membership.leave()
+        except (TimeoutError, UnavailableError) as error:
+            self._service.say("warning", "projections.left_in_a_hurry", why=str(error) or "it took too long")
+        finally:
+            for task in self._following:
+                task.cancel()
+            await asyncio.gather(*self._following, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """Says again and again that this process is there, and takes or gives up partitions as others come and go."""
+        while True:
+            await asyncio.sleep(WORKER_BEAT_S * random.uniform(0.8, 1.0))  # noqa: S311 - spreads the beats
+            try:
+                async with asyncio.timeout(WORKER_LEASE_S):
+                    workers = await self._membership.beat()
+            except (UnavailableError, TimeoutError) as error:
+                self._service.say("warning", "projections.not_heard", why=str(error) or "no answer in time")
+                continue
+            self._share_out(workers)
+
+    def _share_out(self, workers: Sequence[str]) -> None:
+        """Gives each follower its partitions. In a cluster each partition has one of its own, as it has its node."""
+        log = self._service.store
+        mine = share(self._membership.worker, workers, log.keys.partitions)
+        if log.server.route.one_server:
+            shares = {number: mine[number::FOLLOWERS_MAX] for number in range(FOLLOWERS_MAX)}
+        else:
+            shares = {partition: [partition] for partition in mine}
+        for number in self._followers.keys() | shares.keys():
+            if number not in self._followers:
+                loading = Current(self._views, self._projections, self._service.say)
+                self._followers[number] = Follower(self._views, loading, self._service.say)
+                self._following.append(asyncio.create_task(self._keep_going(self._followers[number])))
+            self._followers[number].want(shares.get(number, ()))
+
+    async def _keep_going(self, follower: Follower) -> None:
+        """Follows, and begins again after a fault that nobody has foreseen: it is said, and the others are not held up."""
+        pause_s = RETRY_PAUSE_FIRST_S
+        while not self._ending:
+            try:
+                await follower.run()
+                return
+            except Exception as error:  # noqa: BLE001 - as the docstring says
+                self._service.say("error", "projections.fault", error=repr(error)[:500])
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
