@@ -64,7 +64,7 @@ DROP_KEYS_MAX: Final = 1_000
 CATCH_UP_EVENTS: Final = 1_000
 """A view further behind the others than this catches up on its own, so that they need not wait for it."""
 FOLLOWERS_MAX: Final = 3
-"""How many stretches of the log one process folds side by side: while one is folded here, the server applies another."""
+"""How many stretches of the log one process folds side by side: the server applies one while another is folded."""
 LOOK_AGAIN_S: Final = 5.0
 """How long a view that can't go on is left alone before it is tried again."""
 LIST_LIMIT_MAX: Final = 1_000

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Page(list[T]):
-    """A list, and where it goes on: `next_cursor` is None at the end. A page may be short, or empty, and not the last."""
+    """A list that goes on at `next_cursor`, which is None at the end. A page may be short, or empty, and not the last."""
 
     def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
         super().__init__(items)

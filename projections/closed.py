@@ -22,5 +22,6 @@ class Closed:
             event = line.event
             if isinstance(event, Resolved | Cancelled | Expired):
                 key = BY_SESSION + event.session_id
-                changes.put(key, event.id, line.sequence)
+                assert line.sequence is not None  # it was read from the log
+                changes.put([key], event.id, line.sequence)
                 changes.keep_newest(key, CLOSED_PER_SESSION_MAX)

@@ -15,7 +15,7 @@ import msgspec
 from interrupts.codec import Line, decode_entry
 from interrupts.errors import CorruptLogError
 from interrupts.views import Checkpoint, Stopped, place_of
-from projections.changes import Changes, Command
+from projections.changes import Changes
 from projections.projection import Projection
 
 Entry = tuple[bytes, list[bytes]]
@@ -56,7 +56,7 @@ class Folded(msgspec.Struct):
     """What has to be changed to get to a checkpoint, and what stops the view there, if anything does."""
 
     to: Checkpoint
-    commands: list[Command]
+    changes: Changes
     stopped: Stopped | None = None
 
 
@@ -81,13 +81,13 @@ def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], rea
     else:
         start = sum(place_of(event.stream_id) <= at.place for event in read.events)
     if start >= len(read.events):
-        return Folded(at, [])
+        return Folded(at, Changes())
     events = read.events[start:] if start else read.events
     if read.whole and read.first + start == at.sequence + 1 and not skipped:
         changes = Changes()
         try:
             projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
-            return Folded(read.checkpoint(-1), changes.commands())
+            return Folded(read.checkpoint(-1), changes)
         except Exception:  # noqa: BLE001, S110 - whatever it was: the second go finds out which event it was
             pass
     return _fold_singly(projection, at, skipped, read, start)
@@ -111,7 +111,7 @@ def _fold_singly(
         at = read.checkpoint(index)
     changes = Changes()
     projection.fold(good, changes)
-    return Folded(at, changes.commands(), stopped)
+    return Folded(at, changes, stopped)
 
 
 def _problem(

@@ -27,6 +27,7 @@ from interrupts.errors import CorruptLogError, UnavailableError
 from interrupts.limits import CATCH_UP_EVENTS, FOLD_EVENTS_MAX, LOOK_AGAIN_S, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S
 from interrupts.store.follow import Follow
 from interrupts.store.lanes import UnreachableError
+from projections.changes import Changes
 from projections.folding import Folded, Stretch, fold, stretch
 from projections.loading import Building, Loading
 from projections.store import Outcome, Views
@@ -121,7 +122,7 @@ class Follower:
         for unit in self._units.get(partition, ()):
             if unit.resting:
                 continue
-            folded = fold(unit.projection, unit.at, unit.skipped, read) if read else Folded(unit.at, [])
+            folded = fold(unit.projection, unit.at, unit.skipped, read) if read else Folded(unit.at, Changes())
             takes_over = whole and folded.stopped is None
             if folded.to != unit.at or folded.stopped != unit.stopped or (takes_over and not unit.live):
                 yield unit, folded, takes_over

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from interrupts.codec import Line
-from interrupts.events import Cancelled, Created, Expired, Resolved
+from interrupts.events import Cancelled, Created, Event, Expired, Resolved
 from interrupts.views import BY_KIND, BY_REQUEST, BY_SESSION, BY_USER, PENDING
 from projections.changes import Changes
 
@@ -17,16 +17,19 @@ class Pending:
 
     def fold(self, lines: Sequence[Line], changes: Changes) -> None:
         """A creation puts it in, an end takes it out."""
-        put = changes.put
         for line in lines:
             event = line.event
             if isinstance(event, Created):
-                number = line.sequence
+                assert line.sequence is not None  # it was read from the log
+                changes.put(_keys(event), event.id, line.sequence)
             elif isinstance(event, Resolved | Cancelled | Expired):
-                number = None
-            else:
-                continue
-            put(BY_KIND + event.kind, event.id, number)
-            put(BY_SESSION + event.session_id, event.id, number)
-            put(BY_REQUEST + event.request_id, event.id, number)
-            put(BY_USER + event.user_id, event.id, number)
+                changes.remove(_keys(event), event.id)
+
+
+def _keys(event: Event) -> tuple[str, str, str, str]:
+    return (
+        BY_KIND + event.kind,
+        BY_SESSION + event.session_id,
+        BY_REQUEST + event.request_id,
+        BY_USER + event.user_id,
+    )

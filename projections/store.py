@@ -86,19 +86,16 @@ class Views:
         keys = self.keys
         names: list[str] = []
         args: list[Any] = [len(sections)]
-        changed: list[Any] = []
         for unit, folded, whole in sections:
             names += (keys.logs[unit.partition], keys.card(unit.partition, unit.name))
             stopped = msgspec.json.encode(folded.stopped) if folded.stopped else b""
-            before = len(changed)
-            for command, _, arguments in folded.commands:
-                changed += (command, len(arguments), *arguments)
+            changes = folded.changes
             args += (unit.generation, unit.at.encode(), folded.to.encode(), "1" if whole else "", stopped)
-            args += (len(folded.commands), len(changed) - before)
+            args += (changes.length, len(changes.keys), len(changes.arguments))
         for unit, folded, _ in sections:
             begin = keys.generation(unit.partition, unit.name, unit.generation)
-            names += [begin + key for _, key, _ in folded.commands]
-        args += changed
+            names += [begin + key for key in folded.changes.keys]
+            args += folded.changes.arguments
         slot = keys.slots[sections[0][0].partition]
         outcomes: list[Outcome] = (await self.server.run(APPLY, slot, names, args, derived=True)).reply
         return outcomes

@@ -2,10 +2,10 @@
 apply: changes of views, each together with the checkpoint that it leads to.
 
 KEYS    view: log card
-        change: key
+        change: key...
 ARGV    head: views
-        view: generation from to live stopped changes length
-        change: command count arguments...
+        view: generation from to live stopped changes keys length
+        change: command keys count arguments...
 RETURN  view: outcome
 INCLUDE clock
 INCLUDE stand
@@ -16,8 +16,8 @@ views.
 from, to   the checkpoint that the changes were made after, and the one that they lead to
 live       '1': the generation has everything the log had: it takes over, if its checkpoint is not behind the live one's
 stopped    why nothing can be folded after `to`, as JSON; '': it can
-length     how many arguments the changes have in all
-command    of Redis, on a sorted set or hash. HINCRBY is the only one that would not stand a repetition
+keys, length   how many keys and arguments the changes of a view have in all
+command    of Redis, on sorted sets or hashes, with the same arguments for each of its keys. HINCRBY is the only one that would not stand a repetition
 
 outcome    1: done, and the generation is live; 0: done, and it is not
            a text: refused, the checkpoint is this one ('': the generation is gone)
@@ -26,7 +26,7 @@ For each view it is all or nothing, as far as anybody can see: should one change
 us, the checkpoint stays and all is repeated. What would not stand that is done last, when nothing can fail any more.
 ]]
 local views = tonumber(ARGV[1])
-local key_at, arg_at = 2 * views + 1, 2 + 7 * views
+local key_at, arg_at = 2 * views + 1, 2 + 8 * views
 local outcomes = {}
 
 local function sequence_of(checkpoint)
@@ -37,25 +37,27 @@ end
 local function change(changes, key, arg)
   local counted = {}
   for _ = 1, changes do
-    local command, count = ARGV[arg], tonumber(ARGV[arg + 1])
-    if command == 'HINCRBY' then
-      local kind = redis.call('TYPE', KEYS[key]).ok
-      if kind ~= 'hash' and kind ~= 'none' then
-        return redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' is no hash')
+    local command, keys, count = ARGV[arg], tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+    arg = arg + 3
+    for _ = 1, keys do
+      if command == 'HINCRBY' then
+        local kind = redis.call('TYPE', KEYS[key]).ok
+        if kind ~= 'hash' and kind ~= 'none' then
+          return redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' is no hash')
+        end
+        counted[#counted + 1] = {KEYS[key], ARGV[arg], ARGV[arg + 1]}
+      else
+        local done = redis.pcall(command, KEYS[key], unpack(ARGV, arg, arg + count - 1))
+        if type(done) == 'table' and done.err then
+          return done
+        end
       end
-      counted[#counted + 1] = {KEYS[key], arg + 2, arg + 1 + count}
-    else
-      local done = redis.pcall(command, KEYS[key], unpack(ARGV, arg + 2, arg + 1 + count))
-      if type(done) == 'table' and done.err then
-        return done
-      end
+      key = key + 1
     end
-    key, arg = key + 1, arg + 2 + count
+    arg = arg + count
   end
   for _, count in ipairs(counted) do
-    for a = count[2], count[3], 2 do
-      redis.call('HINCRBY', count[1], ARGV[a], ARGV[a + 1])
-    end
+    redis.call('HINCRBY', count[1], count[2], count[3])
   end
 end
 
@@ -98,8 +100,8 @@ local function apply(log, card, at, key, arg)
 end
 
 for view = 1, views do
-  local at = 2 + 7 * (view - 1)
+  local at = 2 + 8 * (view - 1)
   outcomes[view] = apply(KEYS[2 * view - 1], KEYS[2 * view], at, key_at, arg_at)
-  key_at, arg_at = key_at + ARGV[at + 5], arg_at + ARGV[at + 6]
+  key_at, arg_at = key_at + ARGV[at + 6], arg_at + ARGV[at + 7]
 end
 return outcomes
