@@ -14,8 +14,11 @@ from interrupts.errors import (
     UnavailableError,
     UnsuitableServerError,
     ValidationError,
+    ViewBehindError,
+    ViewStoppedError,
 )
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse, InterruptStatus
+from interrupts.pages import Counts, Page, PaginatedResult, PaginationParams
 from interrupts.positions import Position
 from interrupts.protocols import (
     DatabaseProtocol,
@@ -34,6 +37,7 @@ __all__ = [
     "BlockingInterruptService",
     "ConflictError",
     "CorruptLogError",
+    "Counts",
     "DatabaseProtocol",
     "FlowInterrupt",
     "InterruptConfig",
@@ -47,11 +51,16 @@ __all__ = [
     "NotConfirmedError",
     "NotFoundError",
     "OTelAdapterProtocol",
+    "Page",
+    "PaginatedResult",
+    "PaginationParams",
     "Position",
     "RecordedEvent",
     "UnavailableError",
     "UnsuitableServerError",
     "ValidationError",
+    "ViewBehindError",
+    "ViewStoppedError",
     "WebhookServiceProtocol",
     "connect",
     "connect_blocking",

@@ -133,6 +133,14 @@ class BlockingLogReader(_Blocking):
                 self._thread.wait(events.aclose())
 
 
+async def _enter(held: AbstractAsyncContextManager[R]) -> R:
+    return await held.__aenter__()
+
+
+async def _leave(held: AbstractAsyncContextManager[Any]) -> None:
+    await held.__aexit__(None, None, None)
+
+
 async def _next(events: Any) -> RecordedEvent:
     event: RecordedEvent = await anext(events)
     return event
@@ -159,6 +167,25 @@ class BlockingInterruptService(_Blocking):
     respond = _service_call(InterruptService.respond)
     cancel = _service_call(InterruptService.cancel)
     expire_pending = _service_call(InterruptService.expire_pending)
+    list_pending = _service_call(InterruptService.list_pending)
+    list_pending_page = _service_call(InterruptService.list_pending_page)
+    get_pending_for_request = _service_call(InterruptService.get_pending_for_request)
+    get_pending_for_session = _service_call(InterruptService.get_pending_for_session)
+    list_closed = _service_call(InterruptService.list_closed)
+    counts = _service_call(InterruptService.counts)
+
+    @contextmanager
+    def hold(self, make: Callable[[InterruptService], AbstractAsyncContextManager[R]]) -> Iterator[R]:
+        """Keeps something async around the service for as long as the block lasts, in the service's own thread.
+
+        `with connect_blocking() as service, service.hold(workers.running):` runs the workers there.
+        """
+        held = make(self._service)
+        entered = self._thread.wait(_enter(held))
+        try:
+            yield entered
+        finally:
+            self._thread.wait(_leave(held))
 
 
 def _without_async(

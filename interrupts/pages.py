@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Page(list[T]):
-    """A list that goes on at `next_cursor`, which is None at the end. A page may be short, or empty, and not the last."""
+    """A list that goes on at `next_cursor`: None at the end. A page may be short, or empty, and not the last."""
 
     def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
         super().__init__(items)
@@ -59,9 +59,8 @@ def check_pagination(params: PaginationParams) -> PaginationParams:
     """A page that can be asked for. Raises `ValidationError`."""
     for field, value, most in (("page", params.page, None), ("per_page", params.per_page, LIST_LIMIT_MAX)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
-            raise ValidationError(
-                f"{field}: {str(value)[:64]} is not a number from 1{f' to {most}' * bool(most)}.", field=field
-            )
+            bound = "from 1" if most is None else f"from 1 to {most}"
+            raise ValidationError(f"{field}: {str(value)[:64]} is not a number {bound}.", field=field)
     if params.page * params.per_page > PAGE_DEPTH_MAX:
         raise ValidationError(
             f"page: number {params.page} is too deep. Page numbers reach {PAGE_DEPTH_MAX:,} interrupts; go on from a "

@@ -22,7 +22,7 @@ Run it along with the others: `workers.running(service, projections=[*PROJECTION
 partition of the session, in keys that begin with `service.store.keys.generation(partition, "asked", 1)`; so what is
 asked for is the sum over the partitions.
 
-- `changes` has sorted sets (`put`, `remove`, `keep_newest`), hashes (`write`, `erase`), and numbers in hashes (`count`).
+- `changes` has sorted sets (`put`, `remove`, `keep_newest`), hashes (`write`, `erase`), numbers in hashes (`count`).
 - A fold is pure: no clock, no randomness, nothing but the events. It must give the same result however the events are
   split into batches.
 - Give the view another version whenever what is in its keys changes. The next worker that starts builds it anew.

@@ -1,8 +1,8 @@
 """What a fold wants changed: keys of the view, in words that Redis has a command for.
 
-The changes are kept as they are sent, in the order in which they were said: the keys in one list, and in another for each
-change its command, how many of the keys it is for, and its arguments. An interrupt is in several indexes with the same
-number, so one change for several keys is what a fold mostly has to say.
+The changes are kept as they are sent, in the order in which they were said: the keys in one list, and in another for
+each change its command, how many of the keys it is for, and its arguments. An interrupt is in several indexes with the
+same number, so one change for several keys is what a fold mostly has to say.
 """
 
 from __future__ import annotations

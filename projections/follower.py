@@ -4,8 +4,8 @@ One round: read what comes after the checkpoints, fold it, and let one script ap
 checkpoints. Why the views are right, whatever happens:
 
 - a crash, a lost reply, a time-out: before the script nothing has changed; after it the changes and the checkpoint are
-  both there. Whoever goes on reads the checkpoint and continues behind it. A script that is sent again finds a checkpoint
-  that is not the one it starts from, and changes nothing.
+  both there. Whoever goes on reads the checkpoint and continues behind it. A script that is sent again finds another
+  checkpoint than the one it starts from, and changes nothing.
 - two processes on one partition, or one that was frozen and comes back: for the same reason only one of them gets each
   step done. The other is told the checkpoint that is there, looks again, and goes on from it. That costs work, no more,
   so who folds which partition needs no lock, only an agreement (see `workers.sharing`).

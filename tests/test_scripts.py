@@ -87,7 +87,9 @@ class Recorder(Server):
         super().__init__(route, confirmation=Confirmation(("WAIT", 1, 1), 0))
         self.calls: list[tuple[str, list[object], list[object]]] = []
 
-    async def run(self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any]) -> Written:
+    async def run(
+        self, script: Script, slot: int, keys: Sequence[str], args: Sequence[Any], *, derived: bool = False
+    ) -> Written:
         """A writing script."""
         return Written(await self.read(script, slot, keys, args), True, False)
 

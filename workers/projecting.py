@@ -101,7 +101,7 @@ class Projecting:
             self._followers[number].want(shares.get(number, ()))
 
     async def _keep_going(self, follower: Follower) -> None:
-        """Follows, and begins again after a fault that nobody has foreseen: it is said, and the others are not held up."""
+        """Follows, and begins again after a fault that nobody has foreseen: it is said, and holds up nobody else."""
         pause_s = RETRY_PAUSE_FIRST_S
         while not self._ending:
             try:

@@ -24,7 +24,13 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """The script in `<name>.lua`, with what its header says is included, in front."""
-    own = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    included = [files(__name__).joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in _INCLUDE.findall(own)]
-    text = "\n".join([*included, own])
+    text = "\n".join(_parts(name, {}).values())
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _parts(name: str, before: dict[str, str]) -> dict[str, str]:
+    """The files that make up a script, each once, and after those that it includes."""
+    own = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    for part in _INCLUDE.findall(own):
+        before = _parts(part, before)
+    return before if name in before else {**before, name: own}

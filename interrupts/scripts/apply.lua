@@ -7,8 +7,7 @@ ARGV    head: views
         view: generation from to live stopped changes keys length
         change: command keys count arguments...
 RETURN  view: outcome
-INCLUDE clock
-INCLUDE stand
+INCLUDE known
 
 KEYS has all views, then all changes; ARGV has the head, all views, then all changes; changes stand in the order of their
 views.
@@ -66,7 +65,7 @@ local function apply(log, card, at, key, arg)
   local there = redis.call('HGET', card, generation .. ':at')
   if there ~= from then
     return there or ''
-  elseif entry_there(log, from) == 0 then
+  elseif known(log, from) == 0 then
     return redis.error_reply('ROLLEDBACK ' .. from)
   end
   local failed = change(tonumber(ARGV[at + 5]), key, arg)
@@ -89,7 +88,7 @@ local function apply(log, card, at, key, arg)
   elseif is_live then
     -- A live view whose log was rolled back is ahead of nothing.
     local live_at = redis.call('HGET', card, is_live .. ':at')
-    if entry_there(log, live_at) == 1 and sequence_of(live_at) > sequence_of(to) then
+    if known(log, live_at) == 1 and sequence_of(live_at) > sequence_of(to) then
       return 0
     end
     redis.call('HSET', card, 'drop:' .. is_live, '')

@@ -4,7 +4,6 @@ counts: how many interrupts there are in one partition, by kind and status.
 KEYS    head: log card deadlines counted
 ARGV    head: generation
 RETURN  standing, then overdue, and all fields and numbers in turn
-INCLUDE clock
 INCLUDE stand
 
 generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after the standing

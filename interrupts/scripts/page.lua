@@ -7,9 +7,8 @@ ARGV    head: generation interrupts status after limit scan bytes bodies groups
         group: keys
 RETURN  standing, then scanned reached more
         item: sequence id place size
-INCLUDE clock
-INCLUDE stand
 INCLUDE indexes
+INCLUDE stand
 
 generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after the standing
 interrupts  how the interrupts' keys begin: what is found there is read, in the same slot

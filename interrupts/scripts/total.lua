@@ -6,9 +6,8 @@ KEYS    head: log card deadlines
 ARGV    head: generation scan groups
         group: keys
 RETURN  standing, then total exact
-INCLUDE clock
-INCLUDE stand
 INCLUDE indexes
+INCLUDE stand
 
 For one group it is what the indexes hold without what is overdue; for several, each id of the smallest is asked for in
 the others, at most `scan` of them. exact is 0 if that bound, or as many overdue ones, was reached: then it is a lower,

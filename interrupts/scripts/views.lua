@@ -7,7 +7,7 @@ ARGV
 RETURN  now last_id last_sequence
         view: card there next_id
 INCLUDE clock
-INCLUDE stand
+INCLUDE known
 
 card     all fields and values of the card, in turn
 there    of its live generation: 1 if the checkpoint's event is still in the log as remembered, else 0
@@ -20,7 +20,7 @@ for view = 2, #KEYS do
   local there, next_id = 1, ''
   if live then
     local at = redis.call('HGET', KEYS[view], live .. ':at')
-    there = entry_there(KEYS[1], at)
+    there = known(KEYS[1], at)
     local entries = redis.call('XRANGE', KEYS[1], '(' .. string.match(at, '^%S+'), '+', 'COUNT', 1)
     next_id = entries[1] and entries[1][1] or ''
   end
