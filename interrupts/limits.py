@@ -59,7 +59,7 @@ CLOSED_PER_SESSION_MAX: Final = 1_000
 """Closed interrupts that a session's list keeps: the newest."""
 FOLD_EVENTS_MAX: Final = 512
 """Events that are folded in one go: the server is not held up longer than by some appends."""
-DROP_KEYS_MAX: Final = 1_000
+SCAN_KEYS: Final = 4_000
 """Keys that one look through the server's keys goes over, and one call removes."""
 CATCH_UP_EVENTS: Final = 1_000
 """A view further behind the others than this catches up on its own, so that they need not wait for it."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from interrupts.keys import Keys
-from interrupts.limits import DROP_KEYS_MAX
+from interrupts.limits import SCAN_KEYS
 from interrupts.scripts import script
 from interrupts.store.log import Log
 from interrupts.store.server import ScriptCall
@@ -72,10 +72,14 @@ class Views:
                 )
         return found
 
-    async def begin(self, partition: int, view: str, version: int) -> bool:
-        """Sees to it that a generation of this version is being built; False where a younger version is there."""
-        card = self.keys.card(partition, view)
-        written = await self.server.run(BEGIN, self.keys.slots[partition], [card], [version], derived=True)
+    async def begin(self, partition: int, view: str, version: int, *, from_start: bool = False) -> bool:
+        """Sees to it that a generation of this version is being built; False where a younger version is there.
+
+        One that was begun is gone on with, unless the log was rolled back meanwhile, or `from_start` is asked for.
+        """
+        keys = [self.keys.logs[partition], self.keys.card(partition, view)]
+        args = [version, "1" if from_start else ""]
+        written = await self.server.run(BEGIN, self.keys.slots[partition], keys, args, derived=True)
         return written.reply is not None
 
     async def apply(self, sections: Sequence[tuple[Unit, Folded, bool]]) -> list[Outcome]:
@@ -117,12 +121,19 @@ class Views:
         await self.server.command(slot, "HDEL", card, f"drop:{generation}", writes=True)
         return removed
 
+    async def all_names(self, partition: int) -> list[str]:
+        """The names of all keys of a partition."""
+        found: set[bytes] = set()
+        async for names in self.names(partition, f"{{{self.keys.tags[partition]}}}:*"):
+            found.update(names)
+        return [name.decode() for name in found]
+
     async def names(self, partition: int, pattern: str) -> Any:
         """The names of a partition's keys that match, some at a time; a name may come twice."""
         cursor: bytes | int = 0
         while True:
             cursor, names = await self.server.command(
-                self.keys.slots[partition], "SCAN", cursor, "MATCH", pattern, "COUNT", DROP_KEYS_MAX
+                self.keys.slots[partition], "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_KEYS
             )
             if names:
                 yield names

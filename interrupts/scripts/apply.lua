@@ -9,14 +9,15 @@ ARGV    head: views
 RETURN  view: outcome
 INCLUDE known
 
-KEYS has all views, then all changes; ARGV has the head, all views, then all changes; changes stand in the order of their
-views.
+KEYS has all views, then all changes; ARGV has the head, all views, then all changes; changes stand in the order of
+their views.
 
 from, to   the checkpoint that the changes were made after, and the one that they lead to
 live       '1': the generation has everything the log had: it takes over, if its checkpoint is not behind the live one's
 stopped    why nothing can be folded after `to`, as JSON; '': it can
 keys, length   how many keys and arguments the changes of a view have in all
-command    of Redis, on sorted sets or hashes, with the same arguments for each of its keys. HINCRBY is the only one that would not stand a repetition
+command    of Redis, on sorted sets or hashes, with the same arguments for each of its keys. HINCRBY is the only one
+           that would not stand a repetition
 
 outcome    1: done, and the generation is live; 0: done, and it is not
            a text: refused, the checkpoint is this one ('': the generation is gone)

@@ -3,9 +3,10 @@ attend: a process says that it is there, and learns who else is.
 
 KEYS    workers
 ARGV    worker lease_ms
-RETURN  the workers whose lease has not run out, in the order of their names
+RETURN  there...
 
 lease_ms  for how long it counts from now; 0: it leaves; '': it only looks
+there     the workers whose lease has not run out, in the order of their names
 ]]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

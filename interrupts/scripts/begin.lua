@@ -1,38 +1,40 @@
 --[[
 begin: the generation in which a view of this version is built: one that was begun before, or a new one.
 
-KEYS    card
-ARGV    version
-RETURN  generation, or nil where a younger version is live or being built
+KEYS    log card
+ARGV    version anew
+RETURN  generation
+INCLUDE known
 
-What was begun in an older version and is not live is given up.
+anew        '1': what was begun before is given up
+generation  nil where a younger version is live or being built
+
+What was begun before is also given up if it has an older version, or if the log was rolled back behind it.
 ]]
-local fields, versions = redis.call('HGETALL', KEYS[1]), {}
-local live
-for f = 1, #fields, 2 do
-  local generation = string.match(fields[f], '^(%d+):version$')
-  if generation then
-    versions[generation] = tonumber(fields[f + 1])
-  elseif fields[f] == 'live' then
-    live = fields[f + 1]
-  end
+local log, card, wanted, anew = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2] == '1'
+local fields, flat = {}, redis.call('HGETALL', card)
+for f = 1, #flat, 2 do
+  fields[flat[f]] = flat[f + 1]
 end
-local wanted, begun = tonumber(ARGV[1]), nil
-for generation, version in pairs(versions) do
-  if version > wanted then
+local begun
+for field, version in pairs(fields) do
+  if string.match(field, '^%d+:version$') and tonumber(version) > wanted then
     return false
-  elseif generation ~= live and version == wanted then
-    begun = generation
   end
 end
-for generation, version in pairs(versions) do
-  if generation ~= live and version < wanted then
-    redis.call('HSET', KEYS[1], 'drop:' .. generation, '')
-    redis.call('HDEL', KEYS[1], generation .. ':at', generation .. ':version', generation .. ':stopped')
+for field, version in pairs(fields) do
+  local generation = string.match(field, '^(%d+):version$')
+  if generation and generation ~= fields['live'] then
+    if not anew and tonumber(version) == wanted and known(log, fields[generation .. ':at']) == 1 then
+      begun = generation
+    else
+      redis.call('HSET', card, 'drop:' .. generation, '')
+      redis.call('HDEL', card, generation .. ':at', generation .. ':version', generation .. ':stopped')
+    end
   end
 end
 if not begun then
-  begun = tostring(redis.call('HINCRBY', KEYS[1], 'last', 1))
-  redis.call('HSET', KEYS[1], begun .. ':version', ARGV[1], begun .. ':at', '0-0 0 ')
+  begun = tostring(redis.call('HINCRBY', card, 'last', 1))
+  redis.call('HSET', card, begun .. ':version', ARGV[1], begun .. ':at', '0-0 0 ')
 end
 return tonumber(begun)

@@ -5,8 +5,10 @@ now = max(server time, time of the last entry), in milliseconds, so time never r
 server's clock steps or a replica with a slower one takes over. The sequence number is counted on from the last entry;
 in a log that was trimmed of everything, the server's own count of the entries ever added has it.
 
-RETURN now, last_ms, last_number, sequence   (of the last entry; all 0 in an empty log), and the server's error if the
-       log's key can't be read
+RETURN  now last_ms last_number sequence broken
+
+last_ms, last_number, sequence  of the last entry; all 0 in an empty log
+broken                          the server's error if the log's key can't be read, else nil
 ]]
 local function clock(log)
   local time = redis.call('TIME')

@@ -3,11 +3,12 @@ counts: how many interrupts there are in one partition, by kind and status.
 
 KEYS    head: log card deadlines counted
 ARGV    head: generation
-RETURN  standing, then overdue, and all fields and numbers in turn
+RETURN  stand overdue counted
 INCLUDE stand
 
-generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after the standing
+generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after `stand`
 overdue     how many are past their deadline, without the event that says so
+counted     all fields and numbers in turn
 ]]
 local standing = stand(KEYS[1], KEYS[2])
 if standing[4] ~= ARGV[1] then

@@ -3,7 +3,7 @@ due: which interrupts of a partition are past their deadline, the longest overdu
 
 KEYS    partition: log deadlines
 ARGV    head: skip limit
-RETURN  now, then the ids
+RETURN  now id...
 INCLUDE clock
 ]]
 local now = clock(KEYS[1])

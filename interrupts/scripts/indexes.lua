@@ -6,7 +6,11 @@ The group with the fewest ids is gone through, so that the cost follows what is 
 
 first_key, first_arg  where in KEYS the indexes begin, and where in ARGV the number of groups stands, before their sizes
 
-RETURN the indexes to go through, how many ids they hold together, and whether an id is in each other group
+RETURN  source fewest in_others
+
+source     the indexes to go through
+fewest     how many ids they hold together
+in_others  a function: whether an id is in each other group
 ]]
 local function indexes(first_key, first_arg)
   local groups, chosen, fewest, key_at = {}, 1, nil, first_key

@@ -1,7 +1,9 @@
 --[[
 known: whether a view's checkpoint still stands on the log that it was folded from. Included by other scripts.
 
-RETURN 1 if its event is in the log as remembered, else 0: then the log was rolled back
+RETURN  there
+
+there  1 if its event is in the log as remembered, else 0: then the log was rolled back
 ]]
 local function known(log, at)
   local id, sequence, event = string.match(at, '^(%S+) (%d+) (.*)$')

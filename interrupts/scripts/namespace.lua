@@ -3,8 +3,9 @@ namespace: writes down what a namespace was made with, once, and tells what that
 
 KEYS    meta
 ARGV    wanted
-RETURN  what is written there now
+RETURN  there
 
+there  what is written there now
 It is written on every call, with the same value, so that WAIT and WAITAOF on this connection cover it.
 ]]
 local there = redis.call('GET', KEYS[1]) or ARGV[1]

@@ -5,12 +5,12 @@ KEYS    head: log card
         index: key
 ARGV    head: generation interrupts status after limit scan bytes bodies groups
         group: keys
-RETURN  standing, then scanned reached more
-        item: sequence id place size
+RETURN  stand scanned reached more
+        item: [sequence id place size]
 INCLUDE indexes
 INCLUDE stand
 
-generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after the standing
+generation  the live one, which KEYS were made for; if it is another one by now, RETURN ends after `stand`
 interrupts  how the interrupts' keys begin: what is found there is read, in the same slot
 status      'pending': oldest first, and only what its own key says is pending and not overdue; 'closed': newest first
 after       the number after which to go on; '': from the start

@@ -1,11 +1,15 @@
 --[[
 stand: how a view stands in a partition. Included by the scripts that read one.
 
-RETURN now, then of the log's newest entry its id and number, then of the view: its live generation ('' none), version,
-       checkpoint, why it is stopped ('' it is not), and 1 if the checkpoint's event is still in the log as remembered,
-       else 0: then the log was rolled back
+RETURN  now last_id last_sequence generation version at stopped there
 INCLUDE clock
 INCLUDE known
+
+last_id, last_sequence  of the log's newest entry
+generation              the view's live one; '': none
+version, at             of that one the version and the checkpoint; '' if there is none
+stopped                 why it stands still, as JSON; '': it does not
+there                   1 if the checkpoint's event is still in the log as remembered, else 0: the log was rolled back
 ]]
 local function stand(log, card)
   local now, last_ms, last_number, sequence = clock(log)

@@ -5,7 +5,7 @@ KEYS    head: log card deadlines
         index: key
 ARGV    head: generation scan groups
         group: keys
-RETURN  standing, then total exact
+RETURN  stand total exact
 INCLUDE indexes
 INCLUDE stand
 

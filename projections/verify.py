@@ -1,0 +1,79 @@
+"""Comparing what is stored with the log: the live views, the interrupts' own keys, and their deadlines.
+
+The log is folded into memory and compared at a fixed position, although everything goes on meanwhile: some keys are
+read by one script together with the checkpoint (or the newest event) at which they hold what they hold; the fold in
+memory is brought exactly there; then they are compared. So a difference is a difference, and never a matter of timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from interrupts import InterruptService
+from projections import PROJECTIONS
+from projections.interrupts_check import check_interrupts
+from projections.progress import Meter, Report
+from projections.projection import Projection
+from projections.rebuild import named
+from projections.store import Views
+from projections.view_check import Difference, check_view
+
+DIFFERENCES_MAX: Final = 1_000
+"""Differences that are returned; all are counted, and told to `tell`."""
+
+
+class Verified(msgspec.Struct):
+    """What was compared, and what is different."""
+
+    events: int = 0
+    keys: int = 0
+    interrupts: int = 0
+    different: int = 0
+    differences: list[Difference] = []
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything is as the log says."""
+        return self.different == 0
+
+
+async def verify(
+    service: InterruptService,
+    views: Sequence[str] | None = None,
+    *,
+    projections: Sequence[Projection] = PROJECTIONS,
+    report: Report | None = None,
+    tell: Callable[[Difference], None] | None = None,
+) -> Verified:
+    """Compares these views (or all), and the interrupts' own keys and deadlines, with the log.
+
+    `tell` gets each difference when it is found. Raises `ValidationError` for a view that there is not,
+    `UnavailableError`.
+    """
+    chosen = list(projections) if views is None else [named(view, projections) for view in views]
+    store = Views(service.store)
+    partitions = range(store.keys.partitions)
+    standings = await store.standings([projection.view.name for projection in chosen], partitions)
+    lasts = {standing.partition: standing.last_sequence for standing in standings}
+    folds = len(chosen) + 1  # the log is folded once for each view, and once for the interrupts
+    meter = Meter("comparing", folds * sum(lasts.values()), report)
+    found = Verified()
+
+    def differs(difference: Difference) -> None:
+        found.different += 1
+        if len(found.differences) < DIFFERENCES_MAX:
+            found.differences.append(difference)
+        if tell is not None:
+            tell(difference)
+
+    for partition in partitions:
+        names = await store.all_names(partition)
+        for projection in chosen:
+            found.keys += await check_view(store, projection, partition, names, meter, differs)
+        found.interrupts += await check_interrupts(store, partition, names, meter, differs)
+    found.events = meter.done // folds
+    meter.tell()
+    return found

@@ -1,0 +1,103 @@
+"""What the command line does: each command is a function from its arguments to an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+
+from interrupts import connect
+from projections.lag import Lag, lags
+from projections.rebuild import rebuild
+from projections.skip import skip
+from projections.verify import verify
+from workers.progress_line import ProgressLine
+from workers.within import running
+
+DIFFERENT: Final = 1
+"""The exit code of a comparison that found differences."""
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Runs the workers until it is asked to end (SIGTERM, Ctrl-C); asked again, it ends at once."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        if asked.is_set():
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    async with connect(arguments.url, namespace=arguments.namespace) as service:
+        async with running(service) as work:
+            print(f"run: folding the views of {arguments.namespace!r}; end with Ctrl-C", file=sys.stderr, flush=True)
+            await asked.wait()
+            print("run: ending", file=sys.stderr, flush=True)
+        print(f"run: {work.folded:,} events folded", file=sys.stderr, flush=True)
+    return 0
+
+
+async def lag(arguments: argparse.Namespace) -> int:
+    """How far the views are behind the log."""
+    async with connect(arguments.url, namespace=arguments.namespace) as service:
+        found = await lags(service)
+    if arguments.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print(_lag_table(found))
+    return 0
+
+
+async def rebuild_view(arguments: argparse.Namespace) -> int:
+    """Builds a view again beside the live one."""
+    async with connect(arguments.url, namespace=arguments.namespace) as service:
+        with ProgressLine() as line:
+            done = await rebuild(service, arguments.view, from_start=arguments.from_start, report=line.show)
+    print(f"{done.view}: built again from {done.events:,} events, and live; {done.keys_dropped:,} old keys removed")
+    return 0
+
+
+async def verify_views(arguments: argparse.Namespace) -> int:
+    """Compares the views, the interrupts' keys and the deadlines with the log."""
+    async with connect(arguments.url, namespace=arguments.namespace) as service:
+        with ProgressLine() as line:
+            tell = None if arguments.json else line.say
+            found = await verify(service, arguments.views or None, report=line.show, tell=tell)
+    if arguments.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        what = f"{found.events:,} events, {found.keys:,} keys of views, {found.interrupts:,} interrupts"
+        print(f"{what}: {'all as the log says' if found.equal else f'{found.different:,} differences'}")
+    return 0 if found.equal else DIFFERENT
+
+
+async def skip_event(arguments: argparse.Namespace) -> int:
+    """Leaves out the event that a view stands still before."""
+    async with connect(arguments.url, namespace=arguments.namespace) as service:
+        stopped = await skip(service, arguments.view, arguments.position)
+    what = "passes over the hole before" if stopped.problem == "hole" else "leaves out"
+    print(f"{arguments.view}: {what} event {arguments.position}, and goes on within seconds if a worker is running")
+    print(f"it was: {stopped.error}")
+    return 0
+
+
+def _lag_table(found: list[Lag]) -> str:
+    """A line for each view, and one for each partition in which there is something to say."""
+    by_view: dict[str, list[Lag]] = defaultdict(list)
+    for one in found:
+        by_view[one.projection].append(one)
+    lines = [f"{'view':<12}{'events behind':>14}{'seconds':>10}   state"]
+    for view, each in by_view.items():
+        states = sorted({one.state for one in each})
+        behind, seconds = sum(one.events for one in each), max(one.seconds for one in each)
+        lines.append(f"{view:<12}{behind:>14,}{seconds:>10.3f}   {', '.join(states)}")
+        lines += [f"    partition {one.partition}: {one.state}: {one.why}" for one in each if one.why]
+    return "\n".join(lines)
