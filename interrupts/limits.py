@@ -61,12 +61,16 @@ FOLD_EVENTS_MAX: Final = 512
 """Events that are folded in one go: the server is not held up longer than by some appends."""
 SCAN_KEYS: Final = 4_000
 """Keys that one look through the server's keys goes over, and one call removes."""
+FOLD_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of events that are read in one go, as far as the sizes of those before let expect."""
 CATCH_UP_EVENTS: Final = 1_000
 """A view further behind the others than this catches up on its own, so that they need not wait for it."""
 FOLLOWERS_MAX: Final = 3
 """How many stretches of the log one process folds side by side: the server applies one while another is folded."""
 LOOK_AGAIN_S: Final = 5.0
 """How long a view that can't go on is left alone before it is tried again."""
+LOOK_AT_ALL_EVERY: Final = 6
+"""So many times as long, until it is looked whether views with nothing to fold still stand on their log."""
 LIST_LIMIT_MAX: Final = 1_000
 """Interrupts on one page of a list."""
 LIST_LIMIT_DEFAULT: Final = 100

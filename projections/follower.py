@@ -24,11 +24,19 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from interrupts.errors import CorruptLogError, UnavailableError
-from interrupts.limits import CATCH_UP_EVENTS, FOLD_EVENTS_MAX, LOOK_AGAIN_S, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S
+from interrupts.limits import (
+    CATCH_UP_EVENTS,
+    FOLD_BYTES_MAX,
+    FOLD_EVENTS_MAX,
+    LOOK_AGAIN_S,
+    LOOK_AT_ALL_EVERY,
+    RETRY_PAUSE_FIRST_S,
+    RETRY_PAUSE_MAX_S,
+)
 from interrupts.store.follow import Follow
 from interrupts.store.lanes import UnreachableError
 from projections.changes import Changes
-from projections.folding import Folded, Stretch, fold, stretch
+from projections.folding import Entry, Folded, Stretch, fold, stretch
 from projections.loading import Building, Loading
 from projections.store import Outcome, Views
 from projections.units import Unit
@@ -48,11 +56,18 @@ class Follower:
         self._units: dict[int, list[Unit]] = {}
         self._apart: dict[tuple[int, str, int], asyncio.Task[None]] = {}
         self._look_again_at = 0.0
+        self._looks = 0
+        self._event_bytes = 1
         self._ending = False
         self.settled = asyncio.Event()
         """Set once everything wanted is being folded, and what was in the log at the start is in the views."""
         self.folded = 0
         """Events that were read and folded so far."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether something of it can't go on."""
+        return any(unit.resting for units in self._units.values() for unit in units)
 
     def want(self, partitions: Iterable[int]) -> None:
         """From now on it folds these partitions. What is under way is brought to its end."""
@@ -106,17 +121,25 @@ class Follower:
         settled = all(unit.live or unit.resting for units in self._units.values() for unit in units)
         if settled and not self._apart:
             self.settled.set()
-        count = max(1, FOLD_EVENTS_MAX // max(1, len(starts)))
+        events = min(FOLD_EVENTS_MAX, FOLD_BYTES_MAX // self._event_bytes)
+        count = max(1, events // max(1, len(starts)))
         found = await self._tail.read(starts, count, block=block and settled, until_s=self._look_again_at)
         sections: list[tuple[Unit, Folded, bool]] = []
         for partition in starts:
             entries = found.get(partition)
             read = stretch(partition, entries) if entries else None
-            self.folded += len(entries or ())
+            if entries:
+                self._measure(entries)
             sections += self._sections(partition, read, whole=entries is None or len(entries) < count)
         if sections:
             self._settle(sections, await self._views.apply(sections))
         return bool(found or sections)
+
+    def _measure(self, entries: Sequence[Entry]) -> None:
+        """Counts what was read, and how large events are: the next read asks for as many as may be held at once."""
+        self.folded += len(entries)
+        size = sum(len(fields[-1]) for _, fields in entries) // len(entries)
+        self._event_bytes = max(1, size, self._event_bytes // 2)
 
     def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[tuple[Unit, Folded, bool]]:
         for unit in self._units.get(partition, ()):
@@ -140,11 +163,12 @@ class Follower:
                 unit.stopped = folded.stopped
                 if took_over:
                     self._units.pop(unit.partition, None)  # looked at again: there may be something to throw away
-            elif isinstance(outcome, Exception):
+            elif isinstance(outcome, Exception) and not str(outcome).startswith("ROLLEDBACK"):
                 unit.resting = True
                 self._tell(unit, "projections.can_not_apply", str(outcome))
             else:
-                self._units.pop(unit.partition, None)  # somebody else was quicker, or the generation is gone
+                # Somebody else was quicker, the generation is gone, or the log was rolled back: it is looked at again.
+                self._units.pop(unit.partition, None)
 
     def _tell(self, unit: Unit, event: str, why: str, **fields: Any) -> None:
         self._say(
@@ -162,8 +186,11 @@ class Follower:
         now = asyncio.get_running_loop().time()
         if now >= self._look_again_at:
             self._look_again_at = now + LOOK_AGAIN_S
-            for partition in [p for p, units in self._units.items() if any(unit.resting for unit in units)]:
-                del self._units[partition]
+            self._looks += 1
+            all_of_them = self._looks % LOOK_AT_ALL_EVERY == 0
+            for partition, units in list(self._units.items()):
+                if all_of_them or any(unit.resting for unit in units):
+                    del self._units[partition]
         missing = sorted(self._wanted - self._units.keys())
         if not missing:
             return
@@ -200,8 +227,12 @@ class Follower:
             await asyncio.sleep(RETRY_PAUSE_MAX_S)
         finally:
             await alone.end()
-            self._units.pop(behind.partition, None)
-            self._tail.wake()
+            if alone.resting:
+                behind.resting = True
+                self._units.setdefault(behind.partition, []).append(behind)
+            else:
+                self._units.pop(behind.partition, None)
+                self._tail.wake()
 
     async def _drop(self, partition: int, view: str, generation: int) -> None:
         """Throws away a generation that another has taken over from."""

@@ -27,8 +27,8 @@ outcome  a number: appended, with this sequence number, at the stream id <now>-<
          a text: refused, and this is what the interrupt's key holds; nil: refused, there is no such interrupt
          an error: refused by the server, nothing of this item was written
 Each item is all or nothing: the event, the interrupt's key and its deadline. The types of the keys are looked at before
-anything is written. What else can refuse a write (memory full, disk failing, a replica) refuses a script's first one, and
-is then the reply to all of the batch, of which nothing is written.
+anything is written. What else can refuse a write (memory full, disk failing, a replica) refuses a script's first one,
+and is then the reply to all of the batch, of which nothing is written.
 ]]
 local partitions, mark = tonumber(ARGV[1]), ARGV[2] == '1'
 local call, pcall, sub, match = redis.call, redis.pcall, string.sub, string.match

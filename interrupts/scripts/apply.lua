@@ -41,9 +41,11 @@ local function change(changes, key, arg)
     arg = arg + 3
     for _ = 1, keys do
       if command == 'HINCRBY' then
-        local kind = redis.call('TYPE', KEYS[key]).ok
-        if kind ~= 'hash' and kind ~= 'none' then
-          return redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' is no hash')
+        local number = redis.pcall('HGET', KEYS[key], ARGV[arg])
+        if type(number) == 'table' then
+          return number
+        elseif number and not string.match(number, '^-?%d+$') then
+          return redis.error_reply('WRONGTYPE ' .. ARGV[arg] .. ' of ' .. KEYS[key] .. ' is no number')
         end
         counted[#counted + 1] = {KEYS[key], ARGV[arg], ARGV[arg + 1]}
       else

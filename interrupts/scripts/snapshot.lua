@@ -9,7 +9,8 @@ RETURN  checkpoint
 
 above, members  of a sorted set only members with a score above this, and at most so many
 checkpoint      nil if the generation is gone
-held            members and scores in turn, fields and values in turn, or the type of a key that is neither; '' for no key
+held            members and scores in turn, fields and values in turn, or the type of a key that is neither; '' for
+                no key
 ]]
 local reply = {redis.call('HGET', KEYS[1], ARGV[1] .. ':at')}
 for k = 2, #KEYS do

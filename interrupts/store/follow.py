@@ -46,6 +46,9 @@ class Follow:
             raise UnavailableError("The service was closed while its log was followed; end what follows it first.")
         if not block:
             return await self._ask(after, count, ()) if after else {}
+        if self._woken.is_set():
+            self._woken.clear()
+            return {}
         waiting = [asyncio.ensure_future(self._woken.wait())]
         if after:
             waiting.append(asyncio.ensure_future(self._ask(after, count, ("BLOCK", TAIL_BLOCK_MS))))  # type: ignore[arg-type]
