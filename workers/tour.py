@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import sys
-import textwrap
 from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
@@ -28,14 +27,14 @@ from interrupts import (
 )
 from interrupts.connect import EMBEDDED_FOLDER, URL_VARIABLE
 from interrupts.store.urls import parse
+from workers.page import Page
+from workers.within import running
 
 NAMESPACE: Final = "tour"
 OVERDUE_AFTER_S: Final = 0.3
 LOOK_EVERY_S: Final = 0.05
 LOOKS_MAX: Final = 100
 EU: Final = InterruptResponse(text="eu, at night")
-_WRAPPER: Final = textwrap.TextWrapper(110, "   ", "   ", break_long_words=False, break_on_hyphens=False)
-_BOLD, _DIM, _GREEN, _YELLOW = "1", "2", "32", "33"
 
 
 async def tour(out: TextIO | None = None) -> None:
@@ -43,7 +42,7 @@ async def tour(out: TextIO | None = None) -> None:
     page = Page(out or sys.stdout)
     where, after = _place()
     page.text("A tour of interrupts: durable pauses, and the answers to them.", where)
-    async with connect(namespace=NAMESPACE) as service:
+    async with connect(namespace=NAMESPACE) as service, running(service):
         await Tour(page, service).walk()
     page.step("What next?", "The same from your own code:")
     page.text("    from interrupts import connect", "", "    async with connect() as service:")
@@ -66,41 +65,6 @@ def _place() -> tuple[str, str]:
     return f"The data is on the server at {target.where}, as {URL_VARIABLE} says.", "The data stays on that server."
 
 
-class Page:
-    """Plain text with a little colour: none where nobody would see it, or where NO_COLOR is set."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._coloured = out.isatty() and not os.environ.get("NO_COLOR")
-        self._steps = 0
-
-    def step(self, title: str, sentence: str) -> None:
-        """A new step, and the sentence that says what it shows."""
-        self._steps += 1
-        self._write(f"\n{self._in(_BOLD, f'{self._steps}. {title}')}\n   {self._in(_DIM, sentence)}")
-
-    def text(self, *lines: str) -> None:
-        """Something to know."""
-        for line in lines:
-            self._write(_WRAPPER.fill(line))
-
-    def done(self, text: str) -> None:
-        """Something that worked."""
-        self._write(f"   {self._in(_GREEN, 'ok')}  {text}")
-
-    def refused(self, who: str, error: InterruptsError) -> None:
-        """A refusal, in the store's own words."""
-        name = type(error).__name__
-        said = _WRAPPER.fill(f"no  {who}: {name} ({error.http_status}): {error}")
-        self._write(said.replace("no", self._in(_YELLOW, "no"), 1).replace(name, self._in(_YELLOW, name), 1))
-
-    def _in(self, colour: str, text: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured else text
-
-    def _write(self, text: str) -> None:
-        self._out.write(f"{text}\n")
-
-
 class Tour:
     """The steps, in order. An agent releases a shop: ada runs it, grace helps, mallory should not."""
 
@@ -115,6 +79,7 @@ class Tour:
         self._began = await self._service.log.last(self._partition)
         region, release, overdue = await self._pause()
         await self._look()
+        await self._list()
         await self._answer(region)
         await self._refuse(release)
         await self._repeat(region)
@@ -139,6 +104,15 @@ class Tour:
         self._page.step("What is there?", "The log has each event of the session, in order. It alone is the truth.")
         for event in await self._events():
             self._page.text(f"{event.position:<24}{event.type:<20}{event.kind.value:<16}{_short(event.interrupt_id)}")
+
+    async def _list(self) -> None:
+        self._page.step(
+            "Who waits for what?", "Lists are views of the log. A worker keeps them up to date: here, in this process."
+        )
+        for interrupt in await self._service.list_pending(user_id="ada", session_id=self._session):
+            self._page.text(
+                f"{interrupt.kind.value:<16}{_short(interrupt.id)}  {interrupt.question or interrupt.message}"
+            )
 
     async def _answer(self, region: FlowInterrupt) -> None:
         self._page.step("Somebody answers", "The answer resolves it, and who and when are written down with it.")
