@@ -59,8 +59,8 @@ CLOSED_PER_SESSION_MAX: Final = 1_000
 """Closed interrupts that a session's list keeps: the newest."""
 FOLD_EVENTS_MAX: Final = 512
 """Events that are folded in one go: the server is not held up longer than by some appends."""
-SCAN_KEYS: Final = 4_000
-"""Keys that one look through the server's keys goes over, and one call removes."""
+SCAN_KEYS: Final = 500
+"""Keys that one look through the server's keys goes over, in which it serves nobody else."""
 FOLD_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of events that are read in one go, as far as the sizes of those before let expect."""
 CATCH_UP_EVENTS: Final = 1_000

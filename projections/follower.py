@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from interrupts.errors import CorruptLogError, UnavailableError
 from interrupts.limits import (
@@ -38,10 +38,12 @@ from interrupts.store.lanes import UnreachableError
 from projections.changes import Changes
 from projections.folding import Entry, Folded, Stretch, fold, stretch
 from projections.loading import Building, Loading
-from projections.store import Outcome, Views
+from projections.store import Mark, Outcome, Views
 from projections.units import Unit
 
 Say = Callable[..., None]
+DROPPING: Final[Mark] = (-1, "", 0)
+"""Under which name marked generations are thrown away: all in one go."""
 
 
 class Follower:
@@ -54,9 +56,10 @@ class Follower:
         self._tail = Follow(views.server, views.keys)
         self._wanted: frozenset[int] = frozenset()
         self._units: dict[int, list[Unit]] = {}
-        self._apart: dict[tuple[int, str, int], asyncio.Task[None]] = {}
+        self._apart: dict[Mark, asyncio.Task[None]] = {}
         self._look_again_at = 0.0
         self._looks = 0
+        self._marks: set[Mark] = set()
         self._event_bytes = 1
         self._ending = False
         self.settled = asyncio.Event()
@@ -119,7 +122,7 @@ class Follower:
             if (going := [unit for unit in units if not unit.resting])
         }
         settled = all(unit.live or unit.resting for units in self._units.values() for unit in units)
-        if settled and not self._apart:
+        if settled and self._apart.keys() <= {DROPPING}:
             self.settled.set()
         events = min(FOLD_EVENTS_MAX, FOLD_BYTES_MAX // self._event_bytes)
         count = max(1, events // max(1, len(starts)))
@@ -203,10 +206,11 @@ class Follower:
             for unit in units:
                 if unit not in near:
                     self._begin_apart((partition, unit.name, unit.generation), self._catch_up(unit))
-        for partition, view, generation in self._loading.take_dropping():
-            self._begin_apart((partition, view, generation), self._drop(partition, view, generation))
+        self._marks |= set(self._loading.take_dropping())
+        if self._marks:
+            self._begin_apart(DROPPING, self._drop())
 
-    def _begin_apart(self, what: tuple[int, str, int], work: Coroutine[Any, Any, None]) -> None:
+    def _begin_apart(self, what: Mark, work: Coroutine[Any, Any, None]) -> None:
         """Does it in a task of its own, unless it is being done already."""
         if what in self._apart:
             work.close()
@@ -234,9 +238,11 @@ class Follower:
                 self._units.pop(behind.partition, None)
                 self._tail.wake()
 
-    async def _drop(self, partition: int, view: str, generation: int) -> None:
-        """Throws away a generation that another has taken over from."""
+    async def _drop(self) -> None:
+        """Throws away generations that others have taken over from, some time later: others will have been marked."""
+        await asyncio.sleep(LOOK_AGAIN_S)
+        marks, self._marks = self._marks, set()
         try:
-            await self._views.drop(partition, view, generation)
+            await self._views.drop(marks)
         except UnavailableError as error:
-            self._say("warning", "projections.can_not_drop", projection=view, partition=partition, why=str(error))
+            self._say("warning", "projections.can_not_drop", marks=sorted(marks), why=str(error))

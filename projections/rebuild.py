@@ -21,7 +21,7 @@ from projections.follower import Follower
 from projections.loading import Building
 from projections.progress import Meter, Report
 from projections.projection import Projection
-from projections.store import Views
+from projections.store import Mark, Views
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ async def rebuild(
     shares = [list(partitions[number::together]) for number in range(together)]
     await asyncio.gather(*(_build(service, views, projection, share, meter) for share in shares if share))
     meter.tell()
-    dropped = 0
+    marks: set[Mark] = set()
     for standing in await views.standings([view], partitions):
         for generation in standing.card.building:
             raise ViewStoppedError(
@@ -86,9 +86,8 @@ async def rebuild(
                 partition=standing.partition,
                 reason=generation.stopped.problem if generation.stopped else "event",
             )
-        for number in standing.card.dropping:
-            dropped += await views.drop(standing.partition, view, number)
-    return Rebuilt(view, meter.done, dropped)
+        marks.update((standing.partition, view, number) for number in standing.card.dropping)
+    return Rebuilt(view, meter.done, await views.drop(marks))
 
 
 async def _build(

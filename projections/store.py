@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from interrupts.keys import Keys
-from interrupts.limits import SCAN_KEYS
 from interrupts.scripts import script
 from interrupts.store.log import Log
 from interrupts.store.server import ScriptCall
 from interrupts.views import Card, place_of
 from projections.folding import Folded
+from projections.names import VIEWS as VIEW_KEYS
+from projections.names import key_names
 from projections.units import Unit
 
 VIEWS: Final = script("views")
 APPLY: Final = script("apply")
 BEGIN: Final = script("begin")
 
+Mark = tuple[int, str, int]
+"""A generation: partition, view and number."""
 Outcome = int | bytes | Exception
 """As `apply.lua` has it: 1 done and live, 0 done; the checkpoint that is there instead; an error."""
 
@@ -109,33 +112,29 @@ class Views:
         card = self.keys.card(partition, view)
         await self.server.command(self.keys.slots[partition], "HSET", card, f"skip:{stream_id}", what, writes=True)
 
-    async def drop(self, partition: int, view: str, generation: int, seen: Callable[[int], Any] | None = None) -> int:
-        """Throws away a generation that is marked for it; returns how many keys. Interrupted, call it again."""
+    async def drop(self, marks: Collection[Mark]) -> int:
+        """Throws away generations that are marked for it; returns how many keys. Interrupted, it can be called again.
+
+        Raises `UnavailableError`.
+        """
         removed = 0
-        slot, card = self.keys.slots[partition], self.keys.card(partition, view)
-        pattern = f"{self.keys.generation(partition, view, generation)}*"
-        async for names in self.names(partition, pattern):
-            removed += await self.server.command(slot, "UNLINK", *names, writes=True)
-            if seen is not None:
-                seen(len(names))
-        await self.server.command(slot, "HDEL", card, f"drop:{generation}", writes=True)
+        keys, server = self.keys, self.server
+        begins = tuple(keys.generation(*mark) for mark in marks)
+        async for found in key_names(server, keys, {partition for partition, _, _ in marks}, VIEW_KEYS):
+            doomed = {p: [name for name in names if name.startswith(begins)] for p, names in found.items()}
+            if server.route.one_server:  # in a cluster each slot has a command of its own
+                doomed = {next(iter(doomed)): [name for names in doomed.values() for name in names]}
+            for partition, names in doomed.items():
+                if names:
+                    removed += await server.command(keys.slots[partition], "UNLINK", *names, writes=True)
+        for partition, view, generation in marks:
+            card = keys.card(partition, view)
+            await server.command(keys.slots[partition], "HDEL", card, f"drop:{generation}", writes=True)
         return removed
 
     async def all_names(self, partition: int) -> list[str]:
         """The names of all keys of a partition."""
-        found: set[bytes] = set()
-        async for names in self.names(partition, f"{{{self.keys.tags[partition]}}}:*"):
-            found.update(names)
-        return [name.decode() for name in found]
-
-    async def names(self, partition: int, pattern: str) -> Any:
-        """The names of a partition's keys that match, some at a time; a name may come twice."""
-        cursor: bytes | int = 0
-        while True:
-            cursor, names = await self.server.command(
-                self.keys.slots[partition], "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_KEYS
-            )
-            if names:
-                yield names
-            if int(cursor) == 0:
-                return
+        found: set[str] = set()
+        async for names in key_names(self.server, self.keys, [partition]):
+            found.update(names[partition])
+        return sorted(found)

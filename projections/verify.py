@@ -15,12 +15,15 @@ import msgspec
 from interrupts import InterruptService
 from projections import PROJECTIONS
 from projections.interrupts_check import check_interrupts
+from projections.names import key_names
 from projections.progress import Meter, Report
 from projections.projection import Projection
 from projections.rebuild import named
 from projections.store import Views
 from projections.view_check import Difference, check_view
 
+PARTITIONS_AT_ONCE: Final = 4
+"""The server's keys are gone through once for so many, whose names are then in memory."""
 DIFFERENCES_MAX: Final = 1_000
 """Differences that are returned; all are counted, and told to `tell`."""
 
@@ -69,11 +72,16 @@ async def verify(
         if tell is not None:
             tell(difference)
 
-    for partition in partitions:
-        names = await store.all_names(partition)
-        for projection in chosen:
-            found.keys += await check_view(store, projection, partition, names, meter, differs)
-        found.interrupts += await check_interrupts(store, partition, names, meter, differs)
+    for first in range(0, len(partitions), PARTITIONS_AT_ONCE):
+        together = partitions[first : first + PARTITIONS_AT_ONCE]
+        there: dict[int, set[str]] = {partition: set() for partition in together}
+        async for names in key_names(store.server, store.keys, together):
+            for partition, some in names.items():
+                there[partition].update(some)
+        for partition in together:
+            for projection in chosen:
+                found.keys += await check_view(store, projection, partition, there[partition], meter, differs)
+            found.interrupts += await check_interrupts(store, partition, there.pop(partition), meter, differs)
     found.events = meter.done // folds
     meter.tell()
     return found
