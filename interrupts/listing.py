@@ -17,12 +17,13 @@ from interrupts.evolve import as_of, fold
 from interrupts.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
 from interrupts.merging import Item, Merged, Part, merge, place
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
-from interrupts.scripts import script
+from interrupts.scripts import Script, script
 from interrupts.store.log import Log
-from interrupts.store.lookup import ViewLookup
-from interrupts.views import COUNTED, COUNTS, View
+from interrupts.store.lookup import Layout, ViewLookup
+from interrupts.views import CLOSED, COUNTED, COUNTS, View
 
 PAGE: Final = script("page")
+HEADS: Final = script("heads")
 TOTAL: Final = script("total")
 COUNT: Final = script("counts")
 
@@ -36,6 +37,11 @@ class Asked(msgspec.Struct, frozen=True):
     after: Mapping[int, tuple[int, int]]
     """What the view has to show, by partition."""
     wait: bool
+
+    @property
+    def status(self) -> str:
+        """What the interrupts of this view are."""
+        return "closed" if self.view == CLOSED else "pending"
 
     @property
     def fingerprint(self) -> int:
@@ -54,18 +60,16 @@ class Listing:
     async def page(self, asked: Asked, limit: int, cursor: str | None) -> tuple[list[FlowInterrupt], str | None]:
         """The interrupts of a page, and the next one's cursor."""
         numbers = decode_cursor(cursor, asked.fingerprint, asked.partitions)
-        alone = len(asked.partitions) == 1
-        merged, now_ms = await self._next(asked, limit, numbers, bodies=alone)
-        if alone:
-            (partition,) = asked.partitions
-            found = [as_of(fold(item.body, partition), now_ms) for item in merged.items]
+        if len(asked.partitions) == 1:
+            found, next_numbers = await self._whole(asked, limit, numbers)
         else:
-            found = await self.read(merged.items)
-        return found, None if merged.numbers is None else encode_cursor(asked.fingerprint, merged.numbers)
+            merged, _ = await self._merged(asked, limit, numbers)
+            found, next_numbers = await self.read(merged.items), merged.numbers
+        return found, None if next_numbers is None else encode_cursor(asked.fingerprint, next_numbers)
 
     async def ids(self, asked: Asked, limit: int, numbers: dict[int, int]) -> Merged:
         """Only where the next ones are, after these numbers."""
-        return (await self._next(asked, limit, numbers, bodies=False))[0]
+        return (await self._merged(asked, limit, numbers))[0]
 
     async def read(self, items: Sequence[Item]) -> list[FlowInterrupt]:
         """The interrupts themselves, without those that were closed since the view told of them."""
@@ -88,7 +92,7 @@ class Listing:
         """When the oldest one was created, in milliseconds, and the time now."""
         numbers: dict[int, int] | None = {}
         while numbers is not None:
-            told, now_ms = await self._next(asked, 1, numbers, bodies=False)
+            told, now_ms = await self._merged(asked, 1, numbers)
             if told.items:
                 return told.items[0].place[0], now_ms
             numbers = told.numbers
@@ -113,42 +117,52 @@ class Listing:
                 of_kind[InterruptStatus(status)] += int(number)
         return by, overdue
 
-    async def _next(self, asked: Asked, limit: int, numbers: dict[int, int], *, bodies: bool) -> tuple[Merged, int]:
-        status = "closed" if asked.view.name == "closed" else "pending"
+    async def _whole(
+        self, asked: Asked, limit: int, numbers: dict[int, int]
+    ) -> tuple[list[FlowInterrupt], dict[int, int] | None]:
+        """The next ones of one partition, themselves, and the number after which it goes on."""
+        (partition,) = asked.partitions
+        now_ms, tail = (await self._ask(asked, PAGE, self._next(asked, limit, numbers)))[partition]
+        if not tail:
+            return [], None
+        scanned, more, *texts = tail
+        found = [as_of(fold(text, partition), now_ms) for text in texts]
+        return found, {partition: int(scanned)} if more else None
+
+    async def _merged(self, asked: Asked, limit: int, numbers: dict[int, int]) -> tuple[Merged, int]:
+        """Where the next ones of all partitions are, and the time."""
+        told = await self._ask(asked, HEADS, self._next(asked, limit, numbers))
+        parts = [_part(partition, tail) for partition, (_, tail) in told.items()]
+        return merge(parts, numbers, limit, PAGE_BYTES_MAX), max(now_ms for now_ms, _ in told.values())
+
+    def _next(self, asked: Asked, limit: int, numbers: dict[int, int]) -> Layout:
+        """How the scripts are asked that find the next ones."""
         sizes = [len(asked.groups), *map(len, asked.groups)]
 
         def layout(partition: int, generation: int) -> tuple[list[str], list[Any]]:
-            bounds = [numbers.get(partition, ""), limit, PAGE_SCAN_MAX + limit, PAGE_BYTES_MAX, "1" if bodies else ""]
+            bounds = [numbers.get(partition, ""), limit, PAGE_SCAN_MAX + limit, PAGE_BYTES_MAX]
             interrupts = self._keys.interrupts[partition]
-            return self._indexes(asked, partition, generation), [interrupts, status, *bounds, *sizes]
+            return self._indexes(asked, partition, generation), [interrupts, asked.status, *bounds, *sizes]
 
-        told = await self._ask(asked, PAGE, layout)
-        parts = [_part(partition, tail, bodies=bodies) for partition, (_, tail) in told.items()]
-        now_ms = max((now_ms for now_ms, _ in told.values()), default=0)
-        if len(parts) == 1:  # in the order of its script, which for what is closed is another one
-            (part,) = parts
-            ended = not part.more or part.scanned is None
-            return Merged(list(part.items), None if ended else {part.partition: part.scanned or 0}), now_ms
-        return merge(parts, numbers, limit, PAGE_BYTES_MAX), now_ms
+        return layout
 
     def _indexes(self, asked: Asked, partition: int, generation: int) -> list[str]:
         begin = self._keys.generation(partition, asked.view.name, generation)
         return [begin + key for group in asked.groups for key in group]
 
-    async def _ask(self, asked: Asked, read: Any, layout: Any) -> dict[int, tuple[int, list[Any]]]:
+    async def _ask(self, asked: Asked, read: Script, layout: Layout) -> dict[int, tuple[int, list[Any]]]:
         return await self._lookup.ask(asked.view, read, asked.partitions, layout, after=asked.after, wait=asked.wait)
 
 
-def _part(partition: int, tail: Sequence[Any], *, bodies: bool) -> Part:
+def _part(partition: int, tail: Sequence[Any]) -> Part:
     """What a partition told."""
     if not tail:
         return Part(partition)
-    scanned, reached, more, *rows = tail
-    items = []
-    for sequence, interrupt_id, stream_id, there in rows:
-        size, body = (len(there), there) if bodies else (int(there), b"")
-        where = place(partition, stream_id.decode())
-        items.append(Item(int(sequence), interrupt_id.decode(), where, size, body))
+    scanned, reached, more, *flat = tail
+    items = [
+        Item(int(sequence), interrupt_id.decode(), place(partition, stream_id.decode()), int(size))
+        for sequence, interrupt_id, stream_id, size in zip(*[iter(flat)] * 4, strict=True)
+    ]
     return Part(
         partition,
         items,

@@ -18,13 +18,12 @@ _LAST: Place = (1 << 64, 0, 0)
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One of a list: the number that it is listed by, its id, its place, and its bytes or their number."""
+    """One of a list: the number that it is listed by, its id, its place, and how many bytes it has."""
 
     sequence: int
     interrupt_id: str
     place: Place
     size: int
-    body: bytes = b""
 
 
 class Part(msgspec.Struct, frozen=True):
