@@ -55,6 +55,21 @@ class Changes:
         """The number in this hash's field is so much larger."""
         self._say("HINCRBY", key, field, by)
 
+    def add(self, later: Changes) -> None:
+        """Further changes, after these."""
+        self.length += later.length
+        self.keys += later.keys
+        self.arguments += later.arguments
+
+    def check(self) -> None:
+        """Refuses what can't be sent: anything but texts and numbers. Raises `TypeError`, `UnicodeEncodeError`."""
+        wrong = {*map(type, self.keys), *map(type, self.arguments)} - {str, int, float}
+        if wrong:
+            names = ", ".join(sorted(each.__name__ for each in wrong))
+            raise TypeError(f"changes are made of texts and numbers, not of {names}")
+        "".join(self.keys).encode()
+        "".join(map(str, self.arguments)).encode()
+
     def commands(self) -> Iterator[Command]:
         """The changes one by one."""
         key = argument = 0

@@ -20,6 +20,7 @@ from projections.projection import Projection
 
 Entry = tuple[bytes, list[bytes]]
 """A stream id and its fields, as the server tells them."""
+ERROR_CHARS_MAX = 500
 EVENT = "event"
 HOLE = "hole"
 
@@ -87,6 +88,7 @@ def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], rea
         changes = Changes()
         try:
             projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
+            changes.check()
             return Folded(read.checkpoint(-1), changes)
         except Exception:  # noqa: BLE001, S110 - whatever it was: the second go finds out which event it was
             pass
@@ -97,27 +99,21 @@ def _fold_singly(
     projection: Projection, at: Checkpoint, skipped: Mapping[str, str], read: Stretch, start: int
 ) -> Folded:
     """Event by event, up to the first that can't be folded."""
-    good: list[Line] = []
-    stopped: Stopped | None = None
+    changes, stopped = Changes(), None
     for index in range(start, len(read.events)):
         event = read.events[index]
-        problem = _problem(projection, at, skipped, event)
+        problem = _problem(at, skipped, event) or _add(projection, skipped, event, changes)
         if problem is not None:
-            position = f"{read.partition}:{event.stream_id}"
-            stopped = Stopped(position, event.sequence or 0, f"{problem[1]}", problem[0])
+            what, error = problem
+            error = error.encode(errors="replace").decode()[:ERROR_CHARS_MAX]
+            stopped = Stopped(f"{read.partition}:{event.stream_id}", event.sequence or 0, error, what)
             break
-        if isinstance(event, Line) and skipped.get(event.stream_id) != EVENT:
-            good.append(event)
         at = read.checkpoint(index)
-    changes = Changes()
-    projection.fold(good, changes)
     return Folded(at, changes, stopped)
 
 
-def _problem(
-    projection: Projection, at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadable
-) -> tuple[str, str] | None:
-    """Why this event can't be folded after that checkpoint: the sort of problem, and a sentence."""
+def _problem(at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadable) -> tuple[str, str] | None:
+    """Why this event can't come after that checkpoint, or can't be read: the sort of problem, and a sentence."""
     allowed, number = skipped.get(event.stream_id), event.sequence or 0
     if number == 0 and isinstance(event, Unreadable):
         return EVENT, f"{event.error} It is no event at all: whoever wrote it can remove it with XDEL"
@@ -126,14 +122,25 @@ def _problem(
             f"the log has a hole: number {number} follows number {at.sequence}. Events are missing there, or the log "
             "was rolled back and has grown again"
         )
-    if allowed == EVENT:
-        return None
-    if isinstance(event, Unreadable):
+    if isinstance(event, Unreadable) and allowed != EVENT:
         return EVENT, event.error
+    return None
+
+
+def _add(
+    projection: Projection, skipped: Mapping[str, str], event: Line | Unreadable, changes: Changes
+) -> tuple[str, str] | None:
+    """Folds one event, or leaves it out if an operator has said so; returns why it can't be folded."""
+    if skipped.get(event.stream_id) == EVENT:
+        return None
+    assert isinstance(event, Line)  # what can't be read is a problem before
+    own = Changes()
     try:
-        projection.fold([event], Changes())
+        projection.fold([event], own)
+        own.check()
     except Exception as error:  # noqa: BLE001 - a fold may be anybody's code
-        return EVENT, f"{type(error).__name__}: {error}"[:500]
+        return EVENT, f"{type(error).__name__}: {error}"
+    changes.add(own)
     return None
 
 

@@ -20,8 +20,8 @@ up, as all are fed by one read. It catches up in a task of its own, until it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from interrupts.errors import CorruptLogError, UnavailableError
 from interrupts.limits import (
@@ -35,15 +35,14 @@ from interrupts.limits import (
 )
 from interrupts.store.follow import Follow
 from interrupts.store.lanes import UnreachableError
+from projections.apart import Apart
 from projections.changes import Changes
 from projections.folding import Entry, Folded, Stretch, fold, stretch
 from projections.loading import Building, Loading
-from projections.store import Mark, Outcome, Views
+from projections.store import Outcome, Views
 from projections.units import Unit
 
 Say = Callable[..., None]
-DROPPING: Final[Mark] = (-1, "", 0)
-"""Under which name marked generations are thrown away: all in one go."""
 
 
 class Follower:
@@ -56,14 +55,15 @@ class Follower:
         self._tail = Follow(views.server, views.keys)
         self._wanted: frozenset[int] = frozenset()
         self._units: dict[int, list[Unit]] = {}
-        self._apart: dict[Mark, asyncio.Task[None]] = {}
+        self._apart = Apart(views, say)
         self._look_again_at = 0.0
         self._looks = 0
-        self._marks: set[Mark] = set()
+        self._fresh: set[int] = set()
+        """Partitions that were read to their end since it was found out what there is to fold."""
         self._event_bytes = 1
         self._ending = False
         self.settled = asyncio.Event()
-        """Set once everything wanted is being folded, and what was in the log at the start is in the views."""
+        """Set once all that is wanted is being folded, and what was in the log is in the views."""
         self.folded = 0
         """Events that were read and folded so far."""
 
@@ -107,10 +107,7 @@ class Follower:
 
     async def end(self) -> None:
         """Ends what it has begun besides."""
-        tasks = list(self._apart.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._apart.end()
         await self._tail.close()
 
     async def step(self, *, block: bool) -> bool:
@@ -121,19 +118,23 @@ class Follower:
             for partition, units in self._units.items()
             if (going := [unit for unit in units if not unit.resting])
         }
-        settled = all(unit.live or unit.resting for units in self._units.values() for unit in units)
-        if settled and self._apart.keys() <= {DROPPING}:
+        live = all(unit.live or unit.resting for units in self._units.values() for unit in units)
+        fresh = live and starts.keys() <= self._fresh
+        if fresh and self._wanted <= self._units.keys() and not self._apart.catching_up:
             self.settled.set()
         events = min(FOLD_EVENTS_MAX, FOLD_BYTES_MAX // self._event_bytes)
         count = max(1, events // max(1, len(starts)))
-        found = await self._tail.read(starts, count, block=block and settled, until_s=self._look_again_at)
+        found = await self._tail.read(starts, count, block=block and fresh, until_s=self._look_again_at)
         sections: list[tuple[Unit, Folded, bool]] = []
         for partition in starts:
             entries = found.get(partition)
             read = stretch(partition, entries) if entries else None
             if entries:
                 self._measure(entries)
-            sections += self._sections(partition, read, whole=entries is None or len(entries) < count)
+            whole = entries is None or len(entries) < count
+            sections += self._sections(partition, read, whole=whole)
+            if whole:
+                self._fresh.add(partition)
         if sections:
             self._settle(sections, await self._views.apply(sections))
         return bool(found or sections)
@@ -200,24 +201,14 @@ class Follower:
         for partition, units in (await self._loading.units(missing)).items():
             if partition not in self._wanted:
                 continue
+            self._fresh.discard(partition)
             front = max((unit.at.sequence for unit in units if not unit.resting), default=0)
             near = [unit for unit in units if unit.resting or front - unit.at.sequence <= CATCH_UP_EVENTS]
             self._units[partition] = near
             for unit in units:
                 if unit not in near:
-                    self._begin_apart((partition, unit.name, unit.generation), self._catch_up(unit))
-        self._marks |= set(self._loading.take_dropping())
-        if self._marks:
-            self._begin_apart(DROPPING, self._drop())
-
-    def _begin_apart(self, what: Mark, work: Coroutine[Any, Any, None]) -> None:
-        """Does it in a task of its own, unless it is being done already."""
-        if what in self._apart:
-            work.close()
-            return
-        task = asyncio.create_task(work)
-        self._apart[what] = task
-        task.add_done_callback(lambda _: self._apart.pop(what, None))
+                    self._apart.begin((partition, unit.name, unit.generation), self._catch_up(unit))
+        self._apart.drop(self._loading.take_dropping())
 
     async def _catch_up(self, behind: Unit) -> None:
         """Folds one unit until it is at the end of the log; then it joins the others of its partition."""
@@ -226,8 +217,8 @@ class Follower:
         try:
             while await alone.step(block=False):
                 pass
-        except (UnavailableError, UnreachableError, CorruptLogError) as error:
-            self._say("warning", "projections.waiting", partitions=[behind.partition], why=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is said, and it is tried again
+            self._say("warning", "projections.waiting", partitions=[behind.partition], why=repr(error)[:500])
             await asyncio.sleep(RETRY_PAUSE_MAX_S)
         finally:
             await alone.end()
@@ -237,12 +228,3 @@ class Follower:
             else:
                 self._units.pop(behind.partition, None)
                 self._tail.wake()
-
-    async def _drop(self) -> None:
-        """Throws away generations that others have taken over from, some time later: others will have been marked."""
-        await asyncio.sleep(LOOK_AGAIN_S)
-        marks, self._marks = self._marks, set()
-        try:
-            await self._views.drop(marks)
-        except UnavailableError as error:
-            self._say("warning", "projections.can_not_drop", marks=sorted(marks), why=str(error))

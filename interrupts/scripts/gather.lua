@@ -3,14 +3,17 @@ gather: the next interrupts of a view in one partition, in order. Included by th
 
 source, in_others    as `indexes` has them
 after                the number after which to go on; '': from the start
-status               'pending': oldest first, and only what its own key says is pending and not overdue; 'closed': newest
-                     first
+status               'pending': oldest first, and only what its own key says is pending and not overdue;
+                     'closed': newest first
 limit, scan, bytes   how many to find, to look at, and bytes to find at most (but always one)
 read                 from ids to what their keys hold (or how that begins), and how many bytes each holds
 found                told of each that is found: its id, the stream id of its creation, what was read, its size, and
                      how to find out its number
 
-RETURN the number and the id of the last one that was looked at, and 1 if there may be more behind it
+RETURN  last last_id more
+
+last, last_id        the number and the id of the last one that was looked at; as `after`, and nil, if there is none
+more                 1 if there may be more behind it
 ]]
 local AT_ONCE = 64
 
