@@ -1,6 +1,6 @@
 """The lists: what is pending, what is closed, how many there are. They are read from the views, never from the log.
 
-Each method takes `after`, the position of an interrupt or event (or several) that the list has to show, wherever it was
+Each method takes `after`: an interrupt, an event, a position (or several) that the list has to show, wherever it was
 written; what this process has written itself its lists show anyway. `wait=False` takes the views as they are.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from interrupts.checks import check_id, check_kind
+from interrupts.checks import brief, check_id, check_kind
 from interrupts.errors import ValidationError
 from interrupts.keys import Keys
 from interrupts.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PENDING_OF_SESSION_MAX
@@ -17,9 +17,11 @@ from interrupts.merging import Item
 from interrupts.model import FlowInterrupt, InterruptKind
 from interrupts.pages import Counts, Page, PaginatedResult, PaginationParams, check_pagination
 from interrupts.positions import Position, time_of
+from interrupts.recorded import RecordedEvent
 from interrupts.views import BY_KIND, BY_REQUEST, BY_SESSION, BY_USER, CLOSED, COUNTS, PENDING
 
-After = str | Position | Iterable[str | Position] | None
+Where = str | Position | FlowInterrupt | RecordedEvent
+After = Where | Iterable[Where] | None
 Kinds = Sequence[InterruptKind | str] | None
 FIRST_PAGE = PaginationParams()
 
@@ -70,17 +72,14 @@ class Lists:
         asked = self._pending(user_id, session_id, request_id, kinds, after, wait=wait)
         total, exact = await self._listing.total(asked)
         numbers: dict[int, int] | None = {}
-        left = params.page * params.per_page
+        before, upto = (params.page - 1) * params.per_page, params.page * params.per_page
         items: list[Item] = []
-        while left and numbers is not None:
-            told = await self._listing.ids(asked, min(left, LIST_LIMIT_MAX), numbers)
-            left -= len(told.items)
+        while len(items) <= upto and numbers is not None:
+            told = await self._listing.ids(asked, min(upto + 1 - len(items), LIST_LIMIT_MAX), numbers)
             numbers = told.numbers
             items += told.items
-        wanted = items[(params.page - 1) * params.per_page :]
-        has_next = numbers is not None and bool((await self._listing.ids(asked, 1, numbers)).items)
-        found = await self._listing.read(wanted)
-        return PaginatedResult(found, total, params.page, params.per_page, has_next, exact)
+        found = await self._listing.read(items[before:upto])
+        return PaginatedResult(found, total, params.page, params.per_page, len(items) > upto, exact)
 
     async def get_pending_for_request(
         self, request_id: str, *, after: After = None, wait: bool = True
@@ -160,11 +159,21 @@ class Lists:
         if after is None:
             return {}
         found: dict[int, tuple[int, int]] = {}
-        for given in [after] if isinstance(after, str | Position) or not isinstance(after, Iterable) else after:
-            position = Position.parse(given)
+        for given in after if isinstance(after, Iterable) and not isinstance(after, str) else [after]:
+            position = _position(given)
+            if position.partition >= self._keys.partitions:
+                raise ValidationError(f"after: {position} is in no partition of this namespace.", field="after")
             place = position.ms, position.number
             found[position.partition] = max(place, found.get(position.partition, place))
         return found
+
+
+def _position(given: object) -> Position:
+    """The position that is meant: itself, or that of an interrupt or event."""
+    try:
+        return Position.parse(getattr(given, "position", given))  # type: ignore[arg-type] # it refuses all else
+    except ValidationError as error:
+        raise ValidationError(f"after: {error}", field="after") from None
 
 
 def _kinds(kinds: Kinds) -> list[InterruptKind]:
@@ -172,7 +181,7 @@ def _kinds(kinds: Kinds) -> list[InterruptKind]:
         return list(InterruptKind)
     if isinstance(kinds, str) or not isinstance(kinds, Iterable):
         raise ValidationError("kinds: give a list of kinds.", field="kinds")
-    wanted = list(dict.fromkeys(check_kind(kind) for kind in kinds))
+    wanted = sorted({check_kind(kind) for kind in kinds})
     if not wanted:
         raise ValidationError("kinds: the list is empty. Leave it out for all kinds.", field="kinds")
     return wanted
@@ -180,7 +189,7 @@ def _kinds(kinds: Kinds) -> list[InterruptKind]:
 
 def _limit(limit: object) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIST_LIMIT_MAX:
-        raise ValidationError(f"limit: {str(limit)[:64]} is not a number from 1 to {LIST_LIMIT_MAX}.", field="limit")
+        raise ValidationError(f"limit: {brief(limit)} is not a number from 1 to {LIST_LIMIT_MAX}.", field="limit")
     return limit
 
 

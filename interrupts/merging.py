@@ -14,6 +14,7 @@ from interrupts.views import place_of
 
 Place = tuple[int, int, int]
 """milliseconds, partition, number: the order of a list"""
+_FIRST: Place = (0, 0, 0)
 _LAST: Place = (1 << 64, 0, 0)
 
 
@@ -49,9 +50,14 @@ def place(partition: int, stream_id: str) -> Place:
     return ms, partition, number
 
 
+def _reached(part: Part) -> Place:
+    """How far a partition has looked. Where that is not known, since the key is gone: to its last item."""
+    return part.reached or (part.items[-1].place if part.items else _FIRST)
+
+
 def merge(parts: Sequence[Part], before: dict[int, int], limit: int, bytes_max: int) -> Merged:
-    """At most so many items and bytes, but one at least, where there is one that can be told."""
-    horizon = min((part.reached or (0, 0, 0) for part in parts if part.more), default=_LAST)
+    """At most so many items, and no more once there are so many bytes; one at least, where one can be told."""
+    horizon = min((_reached(part) for part in parts if part.more), default=_LAST)
     in_order = sorted((item for part in parts for item in part.items), key=lambda item: item.place)
     told: list[Item] = []
     for item in in_order:

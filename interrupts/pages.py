@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from interrupts.checks import brief
 from interrupts.errors import ValidationError
 from interrupts.limits import LIST_LIMIT_MAX, PAGE_DEPTH_MAX
 from interrupts.model import InterruptKind, InterruptStatus
@@ -31,7 +32,7 @@ class PaginationParams(msgspec.Struct, frozen=True):
 
 
 class PaginatedResult(msgspec.Struct, Generic[T]):
-    """One page by its number. If not `total_is_exact`, there may be more or fewer than `total`."""
+    """One page by its number. `total` is what the view has; if not `total_is_exact`, there may be more or fewer."""
 
     items: list[T]
     total: int
@@ -60,11 +61,11 @@ def check_pagination(params: PaginationParams) -> PaginationParams:
     for field, value, most in (("page", params.page, None), ("per_page", params.per_page, LIST_LIMIT_MAX)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
             bound = "from 1" if most is None else f"from 1 to {most}"
-            raise ValidationError(f"{field}: {str(value)[:64]} is not a number {bound}.", field=field)
+            raise ValidationError(f"{field}: {brief(value)} is not a number {bound}.", field=field)
     if params.page * params.per_page > PAGE_DEPTH_MAX:
         raise ValidationError(
-            f"page: number {params.page} is too deep. Page numbers reach {PAGE_DEPTH_MAX:,} interrupts; go on from a "
-            "page's cursor instead, or ask more narrowly.",
+            f"page: number {brief(params.page)} is too deep. Page numbers reach {PAGE_DEPTH_MAX:,} interrupts; go on "
+            "from a page's cursor instead, or ask more narrowly.",
             field="page",
         )
     return params

@@ -37,6 +37,9 @@ COUNTS: Final = View("counts", 1)
 COUNTED: Final = "counted"
 """The key of the counts: a hash with a number for each `<kind>:<status>`."""
 
+_SKIP: Final = "skip:"
+_DROP: Final = "drop:"
+
 # Keys of what is pending (or closed) are these with what it is pending for: "session:chat-1". All that is pending is in
 # one of the keys by kind.
 BY_KIND: Final = "kind:"
@@ -66,6 +69,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         """The inverse of `encode`. Raises `CorruptLogError`."""
         try:
             stream_id, sequence, event = raw.split(b" ", 2)
+            place_of(stream_id.decode())
             return cls(stream_id.decode(), int(sequence), event)
         except ValueError as error:
             raise CorruptLogError(f"A view's checkpoint can't be read ({raw[:64]!r}): not written by us.") from error
@@ -86,7 +90,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """Why a view stands still in a partition: before which event, the fault in words, and its sort: `event`, `hole`."""
+    """Why a view stands still in a partition: before which event, the fault in words, and its sort.
+
+    It is the `event`, a `hole` before it, or a `foreign` entry that is no event.
+    """
 
     position: str
     sequence: int
@@ -115,25 +122,32 @@ class Card(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, flat: Sequence[bytes]) -> Card:
         """The card in a hash's fields and values, in turn. Raises `CorruptLogError`."""
-        fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-        live = fields.get("live", b"").decode()
-        generations = {
-            number: Generation(
-                int(number),
-                int(fields[name]),
-                Checkpoint.parse(fields[f"{number}:at"]),
-                decode_stopped(fields.get(f"{number}:stopped")),
+        try:
+            fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+            live = fields.get("live", b"").decode()
+            generations = {
+                number: Generation(
+                    int(number),
+                    int(fields[name]),
+                    Checkpoint.parse(fields[f"{number}:at"]),
+                    decode_stopped(fields.get(f"{number}:stopped")),
+                )
+                for name in fields
+                for number, colon, what in (name.partition(":"),)
+                if colon and what == "version"
+            }
+            return cls(
+                generations.pop(live, None),
+                tuple(generations.values()),
+                {
+                    name.removeprefix("skip:"): what.decode()
+                    for name, what in fields.items()
+                    if name.startswith("skip:")
+                },
+                tuple(int(name.removeprefix("drop:")) for name in fields if name.startswith("drop:")),
             )
-            for name in fields
-            for number, colon, what in (name.partition(":"),)
-            if colon and what == "version"
-        }
-        return cls(
-            generations.pop(live, None),
-            tuple(generations.values()),
-            {name.removeprefix("skip:"): what.decode() for name, what in fields.items() if name.startswith("skip:")},
-            tuple(int(name.removeprefix("drop:")) for name in fields if name.startswith("drop:")),
-        )
+        except (KeyError, ValueError, msgspec.MsgspecError) as error:
+            raise CorruptLogError(f"A view's card can't be read ({error!r}): damaged, or not written by us.") from error
 
 
 def decode_stopped(raw: bytes | None) -> Stopped | None:

@@ -38,7 +38,7 @@ class Apart:
         task.add_done_callback(lambda _: self._tasks.pop(what, None))
 
     def drop(self, marks: Iterable[Mark]) -> None:
-        """Throws away generations that others have taken over from; some time later, when others will be marked, too."""
+        """Throws away generations that others have taken over from; a while later, when others will be marked, too."""
         self._marks.update(marks)
         if self._marks:
             self.begin(DROPPING, self._drop())

@@ -8,10 +8,14 @@ same number, so one change for several keys is what a fold mostly has to say.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 Command = tuple[str, Sequence[str], Sequence[Any]]
 """the command, the keys (within the view), and the arguments after the key"""
+
+
+COUNT_MAX: Final = 2**53
+"""The largest number that is counted by, or up to: what Redis's Lua holds exactly."""
 
 
 class Changes:
@@ -52,7 +56,9 @@ class Changes:
         self._say("HDEL", key, field)
 
     def count(self, key: str, field: str, by: int = 1) -> None:
-        """The number in this hash's field is so much larger."""
+        """The number in this hash's field is so much larger. Refuses what is no whole number, or too large for one."""
+        if type(by) is not int or abs(by) > COUNT_MAX:
+            raise ValueError(f"can't count by {by!r:.64}: give a whole number of at most {COUNT_MAX}")
         self._say("HINCRBY", key, field, by)
 
     def add(self, later: Changes) -> None:

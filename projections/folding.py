@@ -1,12 +1,13 @@
 """Folding a stretch of the log into one generation of a view: the pure part, which finds out what can't be folded.
 
 What stops a view, in one partition: an event that can't be read, or that the projection refuses; a hole in the log's
-numbers. What comes before it is folded and kept. The view then stands still, and says why, until the code is mended or
-an operator says that this one event may be left out (or this one hole passed over).
+numbers; an entry that is no event. What comes before it is folded and kept. The view then stands still, and says why,
+until the code is mended or an operator says that this one event may be left out (or this one hole passed over).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ Entry = tuple[bytes, list[bytes]]
 ERROR_CHARS_MAX = 500
 EVENT = "event"
 HOLE = "hole"
+FOREIGN = "foreign"
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -77,14 +79,13 @@ def stretch(partition: int, entries: Sequence[Entry]) -> Stretch:
 
 def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], read: Stretch) -> Folded:
     """Folds what follows the checkpoint; nothing, if the stretch ends before it."""
-    if read.whole:
-        start = max(0, at.sequence + 1 - read.first)
-    else:
-        start = sum(place_of(event.stream_id) <= at.place for event in read.events)
+    # By place and not by number: numbers begin again where somebody has tampered with the log, and that is a hole.
+    start = bisect_right(read.events, at.place, key=lambda event: place_of(event.stream_id))
     if start >= len(read.events):
         return Folded(at, Changes())
     events = read.events[start:] if start else read.events
-    if read.whole and read.first + start == at.sequence + 1 and not skipped:
+    asked_for = not skipped or all(event.stream_id not in skipped for event in events)
+    if asked_for and read.whole and read.first + start == at.sequence + 1:
         changes = Changes()
         try:
             projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
@@ -116,7 +117,7 @@ def _problem(at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadabl
     """Why this event can't come after that checkpoint, or can't be read: the sort of problem, and a sentence."""
     allowed, number = skipped.get(event.stream_id), event.sequence or 0
     if number == 0 and isinstance(event, Unreadable):
-        return EVENT, f"{event.error} It is no event at all: whoever wrote it can remove it with XDEL"
+        return FOREIGN, event.error
     if number != at.sequence + 1 and allowed is None:
         return HOLE, (
             f"the log has a hole: number {number} follows number {at.sequence}. Events are missing there, or the log "

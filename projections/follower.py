@@ -35,6 +35,7 @@ from interrupts.limits import (
 )
 from interrupts.store.follow import Follow
 from interrupts.store.lanes import UnreachableError
+from interrupts.views import Stopped
 from projections.apart import Apart
 from projections.changes import Changes
 from projections.folding import Entry, Folded, Stretch, fold, stretch
@@ -58,6 +59,7 @@ class Follower:
         self._apart = Apart(views, say)
         self._look_again_at = 0.0
         self._looks = 0
+        self._told: dict[tuple[int, str], Stopped] = {}
         self._fresh: set[int] = set()
         """Partitions that were read to their end since it was found out what there is to fold."""
         self._event_bytes = 1
@@ -155,6 +157,9 @@ class Follower:
                 yield unit, folded, takes_over
             elif folded.stopped is not None:
                 unit.resting = True
+            if folded.stopped is not None and self._told.get((partition, unit.name)) != folded.stopped:
+                self._told[partition, unit.name] = folded.stopped
+                self._tell(unit, "projections.stopped", folded.stopped.error, position=folded.stopped.position)
 
     def _settle(self, sections: Sequence[tuple[Unit, Folded, bool]], outcomes: Sequence[Outcome]) -> None:
         """What became of each section."""
@@ -162,8 +167,6 @@ class Follower:
             if isinstance(outcome, int):
                 took_over = outcome == 1 and not unit.live
                 unit.at, unit.live, unit.resting = folded.to, outcome == 1, folded.stopped is not None
-                if folded.stopped is not None and folded.stopped != unit.stopped:
-                    self._tell(unit, "projections.stopped", folded.stopped.error, position=folded.stopped.position)
                 unit.stopped = folded.stopped
                 if took_over:
                     self._units.pop(unit.partition, None)  # looked at again: there may be something to throw away

@@ -8,6 +8,7 @@ from interrupts import InterruptService, Position
 from interrupts.errors import ValidationError
 from interrupts.views import Stopped
 from projections import PROJECTIONS
+from projections.folding import FOREIGN
 from projections.projection import Projection
 from projections.rebuild import named
 from projections.store import Views
@@ -29,6 +30,12 @@ async def skip(
         generations = (standing.card.live, *standing.card.building)
         found += [generation.stopped for generation in generations if generation and generation.stopped]
     for stopped in found:
+        if stopped.position == str(at) and stopped.problem == FOREIGN:
+            raise ValidationError(
+                f"position: what is at {at} is no event, and has no number after which the view could go on. Remove it "
+                "with XDEL, and find out who wrote it.",
+                field="position",
+            )
         if stopped.position == str(at):
             await views.skip(at.partition, view, at.stream_id, stopped.problem)
             return stopped

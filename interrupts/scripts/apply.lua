@@ -25,6 +25,7 @@ outcome    1: done, and the generation is live; 0: done, and it is not
 For each view it is all or nothing, as far as anybody can see: should one change fail, for a key that was not written by
 us, the checkpoint stays and all is repeated. What would not stand that is done last, when nothing can fail any more.
 ]]
+local COUNT_MAX = 2 ^ 53
 local views = tonumber(ARGV[1])
 local key_at, arg_at = 2 * views + 1, 2 + 8 * views
 local outcomes = {}
@@ -46,6 +47,8 @@ local function change(changes, key, arg)
           return number
         elseif number and not string.match(number, '^-?%d+$') then
           return redis.error_reply('WRONGTYPE ' .. ARGV[arg] .. ' of ' .. KEYS[key] .. ' is no number')
+        elseif math.abs((tonumber(number) or 0) + tonumber(ARGV[arg + 1])) > COUNT_MAX then
+          return redis.error_reply('OVERFLOW ' .. ARGV[arg] .. ' of ' .. KEYS[key] .. ' would be too large')
         end
         counted[#counted + 1] = {KEYS[key], ARGV[arg], ARGV[arg + 1]}
       else

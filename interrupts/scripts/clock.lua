@@ -19,6 +19,9 @@ local function clock(log)
     return now, 0, 0, 0, last.err
   end
   if last[1] then
+    if last[1][2][1] ~= 's' then
+      return now, 0, 0, 0, 'WRONGTYPE the newest entry of the log is no event; whoever wrote it can remove it with XDEL'
+    end
     last_id, sequence = last[1][1], last[1][2][2]
   else
     local info = redis.call('EXISTS', log) == 1 and redis.call('XINFO', 'STREAM', log) or {}

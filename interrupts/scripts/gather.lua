@@ -5,7 +5,7 @@ source, in_others    as `indexes` has them
 after                the number after which to go on; '': from the start
 status               'pending': oldest first, and only what its own key says is pending and not overdue;
                      'closed': newest first
-limit, scan, bytes   how many to find, to look at, and bytes to find at most (but always one)
+limit, scan, bytes   how many to find and to look at at most, and after how many bytes to stop
 read                 from ids to what their keys hold (or how that begins), and how many bytes each holds
 found                told of each that is found: its id, the stream id of its creation, what was read, its size, and
                      how to find out its number

@@ -11,7 +11,7 @@ local function known(log, at)
     return 1
   end
   local entry = redis.call('XRANGE', log, id, id)[1]
-  if entry and entry[2][2] == sequence and string.sub(entry[2][4], 1, #event) == event then
+  if entry and entry[2][2] == sequence and string.sub(entry[2][4] or '', 1, #event) == event then
     return 1
   end
   return 0

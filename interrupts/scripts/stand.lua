@@ -8,7 +8,7 @@ INCLUDE known
 last_id, last_sequence  of the log's newest entry
 generation              the view's live one; '': none
 version, at             of that one the version and the checkpoint; '' if there is none
-stopped                 why it stands still, as JSON; '': it does not
+stopped                 why it stands still, as JSON, or (if none is live) the newest one; '': it does not
 there                   1 if the checkpoint's event is still in the log as remembered, else 0: the log was rolled back
 ]]
 local function stand(log, card)
@@ -19,6 +19,9 @@ local function stand(log, card)
     local of = redis.call('HMGET', card, live .. ':version', live .. ':at', live .. ':stopped')
     standing[4], standing[5], standing[6], standing[7] = live, of[1] or '', of[2] or '', of[3] or ''
     standing[8] = known(log, standing[6])
+  else
+    local newest = redis.call('HGET', card, 'last')
+    standing[7] = newest and redis.call('HGET', card, newest .. ':stopped') or ''
   end
   return standing
 end

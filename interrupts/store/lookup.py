@@ -13,9 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from interrupts.errors import InterruptsError, ViewBehindError, ViewStoppedError
+from interrupts.errors import InterruptsError, ViewBehindError
 from interrupts.keys import Keys, slot_of_tag, workers_key
 from interrupts.limits import (
     VIEW_PAUSE_FIRST_S,
@@ -26,56 +24,24 @@ from interrupts.limits import (
 )
 from interrupts.scripts import Script, script
 from interrupts.store.server import Server
-from interrupts.views import Checkpoint, View, decode_stopped
+from interrupts.store.standing import (
+    STANDING_FIELDS,
+    Place,
+    Standing,
+    check_mendable,
+    check_stopped,
+    check_there,
+    events,
+    standing_of,
+)
+from interrupts.views import View
 
 ATTEND: Final = script("attend")
 ROLE: Final = "projections"
 """The role of the processes that fold views."""
-_STANDING_FIELDS: Final = 8
 _UNKNOWN_GENERATION: Final = 1
-_MENDED_BY: Final = {
-    "event": "Mend or update the code that folds it and start it again; or, to leave this one event out for good: "
-    "python -m workers skip {view} {position}",
-    "hole": "If the log was rolled back: python -m workers rebuild {view}. If what is missing is gone for good and may "
-    "be: python -m workers skip {view} {position}",
-}
-
 Layout = Callable[[int, int], tuple[list[str], list[Any]]]
 """From partition and generation to a script's keys and arguments, after the log and the card, and the generation."""
-Place = tuple[int, int]
-
-
-class _Standing(msgspec.Struct):
-    """How a view stands in a partition."""
-
-    now_ms: int
-    last_sequence: int
-    generation: int | None
-    version: int
-    at: Checkpoint
-    stopped: bytes
-    there: bool
-
-    @property
-    def behind(self) -> int:
-        return self.last_sequence - self.at.sequence
-
-    def lacks(self, needed: Place) -> bool:
-        """Whether it does not show this place yet, or is being built for the first time and shows nothing."""
-        return self.at.place < needed or (self.generation is None and self.last_sequence > 0)
-
-
-def _standing(reply: Sequence[Any]) -> _Standing:
-    now_ms, _, last_sequence, live, version, at, stopped, there = reply[:_STANDING_FIELDS]
-    return _Standing(
-        now_ms,
-        int(last_sequence),
-        int(live) if live else None,
-        int(version or 0),
-        Checkpoint.parse(at) if at else Checkpoint(),
-        stopped,
-        bool(there),
-    )
 
 
 class ViewLookup:
@@ -118,24 +84,27 @@ class ViewLookup:
         found: dict[int, tuple[int, list[Any]]] = {}
         needed = {partition: max(self._wrote(partition), (after or {}).get(partition, (0, 0))) for partition in missing}
         while True:
-            late: dict[int, _Standing] = {}
+            late: dict[int, Standing] = {}
             moved = False
             for partition, reply in zip(missing, await self._replies(view, read, missing, layout), strict=True):
-                standing = _standing(reply)
-                self._check(view, partition, standing)
+                standing = standing_of(reply)
+                check_mendable(view, partition, standing)
+                check_there(view, partition, standing, needed[partition])
                 if standing.generation is not None and standing.generation != self._generation(view, partition):
                     self._generations[view.name, partition] = standing.generation
                     late[partition], moved = standing, True
                     continue
-                found[partition] = standing.now_ms, reply[_STANDING_FIELDS:]
-                if wait and (standing.lacks(needed[partition]) or await self._unattended(standing)):
+                found[partition] = standing.now_ms, reply[STANDING_FIELDS:]
+                if wait and (
+                    standing.lacks(needed[partition]) or standing.stands_still or await self._unattended(standing)
+                ):
                     late[partition] = standing
             if not late:
                 return found
             missing = list(late)
             if moved:
                 continue
-            self._check_stopped(view, late)
+            check_stopped(view, late)
             attended = await self._attended()
             if loop.time() + pause_s - began > (self._wait_s if attended else self._unattended_wait_s):
                 raise self._behind(view, late, attended=attended)
@@ -156,7 +125,7 @@ class ViewLookup:
         """The generation that is probably live: the one that was when last looked."""
         return self._generations.get((view.name, partition), _UNKNOWN_GENERATION)
 
-    async def _unattended(self, standing: _Standing) -> bool:
+    async def _unattended(self, standing: Standing) -> bool:
         """Whether the view is behind, and nobody there to change that: what it shows may be old without end."""
         return standing.behind > 0 and not await self._attended()
 
@@ -170,43 +139,7 @@ class ViewLookup:
             self._attended_until = loop.time() + WORKER_SEEN_S
         return True
 
-    def _check(self, view: View, partition: int, standing: _Standing) -> None:
-        """Refuses a view that waiting does not mend."""
-        if standing.generation is not None and standing.version != view.version:
-            raise ViewStoppedError(
-                f"The view {view.name!r} of partition {partition} has version {standing.version}, and this library "
-                f"reads version {view.version}. If the library was just updated, its workers are building the new "
-                "version: try again in a while. Else update the library here.",
-                view=view.name,
-                partition=partition,
-                reason="version",
-            )
-        if not standing.there:
-            raise ViewStoppedError(
-                f"The view {view.name!r} of partition {partition} was folded up to event {standing.at.sequence}, and "
-                f"the log, which ends at {standing.last_sequence}, has another event there or none: the log was rolled "
-                f"back, as by a failover or a restored backup. Build the view again: python -m workers rebuild "
-                f"{view.name}",
-                view=view.name,
-                partition=partition,
-                reason="rolled_back",
-            )
-
-    def _check_stopped(self, view: View, late: Mapping[int, _Standing]) -> None:
-        """Refuses to wait for a view that stands still."""
-        for partition, standing in late.items():
-            stopped = decode_stopped(standing.stopped)
-            if stopped is not None:
-                what = _MENDED_BY[stopped.problem].format(view=view.name, position=stopped.position)
-                raise ViewStoppedError(
-                    f"The view {view.name!r} of partition {partition} stands still before event {stopped.position}, "
-                    f"and is {standing.behind} events behind: {stopped.error}. {what}",
-                    view=view.name,
-                    partition=partition,
-                    reason=stopped.problem,
-                )
-
-    def _behind(self, view: View, late: Mapping[int, _Standing], *, attended: bool) -> InterruptsError:
+    def _behind(self, view: View, late: Mapping[int, Standing], *, attended: bool) -> InterruptsError:
         partition, standing = max(late.items(), key=lambda pair: pair[1].behind)
         what = (
             "A projection worker is running and has not come so far yet: try again, or look at its log."
@@ -215,7 +148,7 @@ class ViewLookup:
             "`async with workers.running(service):`."
         )
         return ViewBehindError(
-            f"The view {view.name!r} is {standing.behind} events behind the log in partition {partition}. {what} "
+            f"The view {view.name!r} is {events(standing.behind)} behind the log in partition {partition}. {what} "
             "wait=False gives the list as it is.",
             view=view.name,
             partition=partition,
