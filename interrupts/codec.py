@@ -90,17 +90,33 @@ def decode_entry(stream_id: bytes, fields: list[bytes]) -> Line:
         raise CorruptLogError(f"The entry {stream_id!r} of the log can't be read ({error!r}): not ours.") from error
 
 
+def decode_only(packed: bytes) -> tuple[str, int, AnyEvent] | None:
+    """The one event in an interrupt's key, with its stream id and milliseconds; None if there are more.
+
+    Nearly always there is one, and this is twice as quick as to take the lines apart.
+    """
+    try:
+        start = packed.index(b"\n") + 1
+        if packed.index(b"\n", start) != len(packed) - 1:
+            return None
+        space = packed.index(b" ", start)
+        ms = int(packed[start : packed.index(b"-", start)])
+        return packed[start:space].decode(), ms, decode_event(packed[space + 1 : -1])
+    except ValueError as error:
+        raise _damaged(error) from error
+
+
 def decode_lines(packed: bytes) -> list[Line]:
     """The events in an interrupt's key, oldest first."""
     try:
-        start = packed.index(b"\n") + 1
-        if packed.index(b"\n", start) == len(packed) - 1:  # nearly always there is one, and this is quicker
-            space = packed.index(b" ", start)
-            return [_line(packed[start:space], packed[space + 1 : -1])]
         lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
         return [_line(stream_id, raw) for stream_id, _, raw in lines]
     except ValueError as error:
-        raise CorruptLogError(f"An interrupt's key can't be read ({error}): not written by us, or damaged.") from error
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> CorruptLogError:
+    return CorruptLogError(f"An interrupt's key can't be read ({error}): not written by us, or damaged.")
 
 
 def _line(stream_id: bytes, raw: bytes, sequence: int | None = None) -> Line:

@@ -12,6 +12,7 @@ from interrupts.codec import (
     decode_cancelled_content,
     decode_created_content,
     decode_lines,
+    decode_only,
     decode_resolved_content,
 )
 from interrupts.errors import CorruptLogError
@@ -70,6 +71,10 @@ def fold(packed: bytes, partition: int) -> State:
     """The state in an interrupt's key."""
     state: State | None = None
     try:
+        only = decode_only(packed)
+        if only is not None and isinstance(event := only[2], Created):
+            stream_id, ms = only[:2]
+            return _created(event, ms, f"{partition}:{stream_id}", decode_created_content(event.content))
         for line in decode_lines(packed):
             state = evolve(state, line, partition)
     except msgspec.MsgspecError as error:

@@ -7,8 +7,7 @@ status               'pending': oldest first, and only what its own key says is 
                      'closed': newest first
 limit, scan, bytes   how many to find and to look at at most, and after how many bytes to stop
 read                 from ids to what their keys hold (or how that begins), and how many bytes each holds
-found                told of each that is found: its id, the stream id of its creation, what was read, its size, and
-                     how to find out its number
+found                told of each that is found: its id, what was read, its size, and how to find out its number
 
 RETURN  last last_id more
 
@@ -19,6 +18,7 @@ local AT_ONCE = 64
 
 local function gather(source, in_others, after, status, now, limit, scan, bytes, read, found)
   local call, match, pending = redis.call, string.match, status == 'pending'
+  local fits = pending and '^%d+p(%d*)\n' or '^%d+[rcx]()'
   local range = pending and 'ZRANGEBYSCORE' or 'ZREVRANGEBYSCORE'
 
   -- The next ids of the source, at most so many.
@@ -71,10 +71,11 @@ local function gather(source, in_others, after, status, now, limit, scan, bytes,
       looked = looked + 1
       if asked[a + 1] == id then
         a = a + 1
-        local letter, deadline, place = match(held[a] or '', '^%d+(%l)(%d*)\n(%d+%-%d+) ')
-        if letter and (letter == 'p') == pending and (not pending or deadline == '' or tonumber(deadline) > now) then
+        local text = held[a]
+        local deadline = text and match(text, fits)
+        if deadline and (not pending or deadline == '' or tonumber(deadline) > now) then
           count_found, bytes = count_found + 1, bytes - sizes[a]
-          found(id, place, held[a], sizes[a], number_of)
+          found(id, text, sizes[a], number_of)
         end
       end
       last_id = id

@@ -36,13 +36,17 @@ local function read(ids)
   return heads, lengths
 end
 
+local function place_in(head)
+  return string.match(head, '^%d+%l%d*\n(%d+%-%d+) ')
+end
+
 local source, _, in_others = indexes(3, 8)
 local at = 12
 local scanned, last_id, more = gather(source, in_others, ARGV[4], ARGV[3], standing[1], tonumber(ARGV[5]),
-  tonumber(ARGV[6]), tonumber(ARGV[7]), read, function(id, place, _, size, number_of)
-    standing[at], standing[at + 1], standing[at + 2], standing[at + 3] = number_of(id), id, place, size
+  tonumber(ARGV[6]), tonumber(ARGV[7]), read, function(id, head, size, number_of)
+    standing[at], standing[at + 1], standing[at + 2], standing[at + 3] = number_of(id), id, place_in(head), size
     at = at + 4
   end)
 standing[9], standing[11] = scanned, more
-standing[10] = last_id and string.match(read({last_id})[1], '^%d+%l%d*\n(%d+%-%d+) ') or ''
+standing[10] = last_id and place_in(read({last_id})[1]) or ''
 return standing

@@ -42,7 +42,7 @@ end
 local source, _, in_others = indexes(3, 8)
 local texts = 0
 local scanned, _, more = gather(source, in_others, ARGV[4], ARGV[3], standing[1], tonumber(ARGV[5]), tonumber(ARGV[6]),
-  tonumber(ARGV[7]), read, function(_, _, text)
+  tonumber(ARGV[7]), read, function(_, text)
     texts = texts + 1
     standing[10 + texts] = text
   end)
