@@ -14,8 +14,8 @@ data is read (`live`), and for each generation its version, its checkpoint (`at`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -102,52 +102,71 @@ class Stopped(msgspec.Struct, frozen=True):
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """One generation of a view's data in a partition."""
+    """One generation of a view's data in a partition.
+
+    `known`: the event of its checkpoint is still in the log. If not, the log was rolled back, or the checkpoint is
+    lost. `next_id`: the stream id of the first event that it has not folded; "" if there is none.
+    """
 
     number: int
     version: int
     at: Checkpoint
     stopped: Stopped | None = None
+    known: bool = True
+    next_id: str = ""
 
 
 class Card(msgspec.Struct, frozen=True):
-    """What a view's card says. `live` None: nothing can be read yet."""
+    """What a view's card says. `live` None: nothing can be read yet. `last`: the highest number ever given."""
 
     live: Generation | None = None
     building: tuple[Generation, ...] = ()
     skipped: dict[str, str] = {}
     """By stream id what an operator has said: the `event` is left out, or the `hole` before it passed over."""
     dropping: tuple[int, ...] = ()
+    last: int = 0
+
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """All of them."""
+        return self.building if self.live is None else (self.live, *self.building)
 
     @classmethod
-    def parse(cls, flat: Sequence[bytes]) -> Card:
-        """The card in a hash's fields and values, in turn. Raises `CorruptLogError`."""
+    def parse(cls, flat: Sequence[bytes], standing: Sequence[Any] = ()) -> Card:
+        """The card in a hash's fields and values, in turn.
+
+        `standing` tells of each generation its number, whether it is known, and its `next_id`, in turn. Raises
+        `CorruptLogError`.
+        """
         try:
             fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+            told = {int(number): (bool(known), next_id.decode()) for number, known, next_id in _threes(standing)}
             live = fields.get("live", b"").decode()
-            generations = {
-                number: Generation(
-                    int(number),
-                    int(fields[name]),
-                    Checkpoint.parse(fields[f"{number}:at"]),
-                    decode_stopped(fields.get(f"{number}:stopped")),
-                )
-                for name in fields
-                for number, colon, what in (name.partition(":"),)
-                if colon and what == "version"
-            }
+            generations = {}
+            for name, value in fields.items():
+                number, _, what = name.partition(":")
+                if what == "version":
+                    at, stopped = fields.get(f"{number}:at"), fields.get(f"{number}:stopped")
+                    generations[number] = Generation(
+                        int(number),
+                        int(value),
+                        Checkpoint.parse(at) if at else Checkpoint(),
+                        decode_stopped(stopped),
+                        *told.get(int(number), (True, "")),
+                    )
             return cls(
                 generations.pop(live, None),
                 tuple(generations.values()),
-                {
-                    name.removeprefix("skip:"): what.decode()
-                    for name, what in fields.items()
-                    if name.startswith("skip:")
-                },
-                tuple(int(name.removeprefix("drop:")) for name in fields if name.startswith("drop:")),
+                {name[len(_SKIP) :]: what.decode() for name, what in fields.items() if name.startswith(_SKIP)},
+                tuple(int(name[len(_DROP) :]) for name in fields if name.startswith(_DROP)),
+                int(fields.get("last", 0)),
             )
-        except (KeyError, ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, msgspec.MsgspecError) as error:
             raise CorruptLogError(f"A view's card can't be read ({error!r}): damaged, or not written by us.") from error
+
+
+def _threes(flat: Sequence[Any]) -> Iterable[tuple[Any, Any, Any]]:
+    return zip(*[iter(flat)] * 3, strict=True)
 
 
 def decode_stopped(raw: bytes | None) -> Stopped | None:

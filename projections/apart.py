@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from interrupts.errors import UnavailableError
+from interrupts.errors import InterruptsError
 from interrupts.limits import LOOK_AGAIN_S
-from projections.store import Mark, Views
+from projections.store import Views
 
-DROPPING: Final[Mark] = (-1, "", 0)
-"""The name of the task that throws away what is marked for it: all in one go."""
+Name = tuple[int, str, int]
+"""Of a task: the partition, view and number of the generation that it is about."""
+SWEEPING: Final[Name] = (-1, "", 0)
+"""The name of the task that throws old generations away: all in one go."""
 
 
 class Apart:
@@ -20,15 +22,15 @@ class Apart:
     def __init__(self, views: Views, say: Callable[..., None]) -> None:
         self._views = views
         self._say = say
-        self._tasks: dict[Mark, asyncio.Task[None]] = {}
-        self._marks: set[Mark] = set()
+        self._tasks: dict[Name, asyncio.Task[None]] = {}
+        self._marked: set[tuple[int, str]] = set()
 
     @property
     def catching_up(self) -> bool:
         """Whether a generation is being caught up with."""
-        return not self._tasks.keys() <= {DROPPING}
+        return not self._tasks.keys() <= {SWEEPING}
 
-    def begin(self, what: Mark, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, what: Name, work: Coroutine[Any, Any, None]) -> None:
         """Does it, unless it is being done already."""
         if what in self._tasks:
             work.close()
@@ -37,11 +39,11 @@ class Apart:
         self._tasks[what] = task
         task.add_done_callback(lambda _: self._tasks.pop(what, None))
 
-    def drop(self, marks: Iterable[Mark]) -> None:
-        """Throws away generations that others have taken over from; a while later, when others will be marked, too."""
-        self._marks.update(marks)
-        if self._marks:
-            self.begin(DROPPING, self._drop())
+    def sweep(self, marked: Iterable[tuple[int, str]]) -> None:
+        """Throws away what is left in these partitions and views; a while later, when others will be marked, too."""
+        self._marked.update(marked)
+        if self._marked:
+            self.begin(SWEEPING, self._sweep())
 
     async def end(self) -> None:
         """Ends all of it."""
@@ -50,10 +52,11 @@ class Apart:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drop(self) -> None:
+    async def _sweep(self) -> None:
         await asyncio.sleep(LOOK_AGAIN_S)
-        marks, self._marks = self._marks, set()
+        marked, self._marked = self._marked, set()
         try:
-            await self._views.drop(marks)
-        except UnavailableError as error:
-            self._say("warning", "projections.can_not_drop", marks=sorted(marks), why=str(error))
+            for view in sorted({view for _, view in marked}):
+                await self._views.sweep(view, {partition for partition, of in marked if of == view})
+        except InterruptsError as error:
+            self._say("warning", "projections.can_not_sweep", marked=sorted(marked), why=str(error))

@@ -24,12 +24,13 @@ class Changes:
     All but `count` say what shall be, not what to do: said again, they change nothing.
     """
 
-    __slots__ = ("arguments", "keys", "length")
+    __slots__ = ("_counts", "arguments", "keys", "length")
 
     def __init__(self) -> None:
         self.length = 0
         self.keys: list[str] = []
         self.arguments: list[Any] = []
+        self._counts: dict[tuple[str, str], int] = {}
 
     def put(self, keys: Sequence[str], member: str, score: int) -> None:
         """The member is in these sorted sets, with this score."""
@@ -56,25 +57,50 @@ class Changes:
         self._say("HDEL", key, field)
 
     def count(self, key: str, field: str, by: int = 1) -> None:
-        """The number in this hash's field is so much larger. Refuses what is no whole number, or too large for one."""
+        """The number in this hash's field is so much larger. A key that is counted in is used for nothing else.
+
+        Refuses what is no whole number, or too large for one.
+        """
         if type(by) is not int or abs(by) > COUNT_MAX:
             raise ValueError(f"can't count by {by!r:.64}: give a whole number of at most {COUNT_MAX}")
-        self._say("HINCRBY", key, field, by)
+        self._counts[key, field] = self._counts.get((key, field), 0) + by
 
     def add(self, later: Changes) -> None:
         """Further changes, after these."""
         self.length += later.length
         self.keys += later.keys
         self.arguments += later.arguments
+        for (key, field), by in later._counts.items():
+            self.count(key, field, by)
 
     def check(self) -> None:
-        """Refuses what can't be sent: anything but texts and numbers. Raises `TypeError`, `UnicodeEncodeError`."""
-        wrong = {*map(type, self.keys), *map(type, self.arguments)} - {str, int, float}
+        """Refuses what can't be sent: anything but texts and numbers, and keys that are counted in and more.
+
+        Raises `TypeError`, `ValueError`.
+        """
+        counted = [part for counted in self._counts for part in counted]
+        wrong = {*map(type, self.keys), *map(type, self.arguments), *map(type, counted)} - {str, int, float}
         if wrong:
             names = ", ".join(sorted(each.__name__ for each in wrong))
             raise TypeError(f"changes are made of texts and numbers, not of {names}")
-        "".join(self.keys).encode()
+        "".join((*self.keys, *counted)).encode()
         "".join(map(str, self.arguments)).encode()
+        self.check_apart(self)
+
+    def check_apart(self, later: Changes) -> None:
+        """Refuses keys that are counted in by these or later changes and used for something else by the others."""
+        mixed = {key for key, _ in self._counts}.intersection(later.keys) if self._counts else set()
+        mixed |= {key for key, _ in later._counts}.intersection(self.keys) if later._counts else set()
+        if mixed:
+            raise ValueError(f"the key {min(mixed)!r:.64} is counted in, and used for something else")
+
+    def seal(self) -> Changes:
+        """Itself, with what was counted as the last of its commands; after that nothing is added."""
+        for (key, field), by in self._counts.items():
+            if by:
+                self._say("HINCRBY", key, field, by)
+        self._counts = {}
+        return self
 
     def commands(self) -> Iterator[Command]:
         """The changes one by one."""

@@ -90,7 +90,7 @@ def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], rea
         try:
             projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
             changes.check()
-            return Folded(read.checkpoint(-1), changes)
+            return Folded(read.checkpoint(-1), changes.seal())
         except Exception:  # noqa: BLE001, S110 - whatever it was: the second go finds out which event it was
             pass
     return _fold_singly(projection, at, skipped, read, start)
@@ -110,7 +110,7 @@ def _fold_singly(
             stopped = Stopped(f"{read.partition}:{event.stream_id}", event.sequence or 0, error, what)
             break
         at = read.checkpoint(index)
-    return Folded(at, changes, stopped)
+    return Folded(at, changes.seal(), stopped)
 
 
 def _problem(at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadable) -> tuple[str, str] | None:
@@ -139,6 +139,7 @@ def _add(
     try:
         projection.fold([event], own)
         own.check()
+        changes.check_apart(own)
     except Exception as error:  # noqa: BLE001 - a fold may be anybody's code
         return EVENT, f"{type(error).__name__}: {error}"
     changes.add(own)

@@ -211,11 +211,11 @@ class Follower:
             for unit in units:
                 if unit not in near:
                     self._apart.begin((partition, unit.name, unit.generation), self._catch_up(unit))
-        self._apart.drop(self._loading.take_dropping())
+        self._apart.sweep(self._loading.take_marked())
 
     async def _catch_up(self, behind: Unit) -> None:
         """Folds one unit until it is at the end of the log; then it joins the others of its partition."""
-        alone = Follower(self._views, Building(self._views, behind.projection, behind.generation), self._say)
+        alone = Follower(self._views, Building(self._views, behind.projection, self._say, behind.generation), self._say)
         alone.want([behind.partition])
         try:
             while await alone.step(block=False):

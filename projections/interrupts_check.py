@@ -21,6 +21,10 @@ STORED: Final = script("stored")
 INTERRUPTS_AT_ONCE: Final = 200
 
 
+_Different = tuple[str, str | None, str | None, str | None]
+"""what, which part of it, what it should be, what it is"""
+
+
 class _Should(msgspec.Struct):
     """What an interrupt's key should hold: its head, and the checksum of its lines."""
 
@@ -72,17 +76,22 @@ async def check_interrupts(views: Views, partition: int, there: Iterable[str], m
     last = await views.server.command(slot, "XREVRANGE", keys.logs[partition], "+", "-", "COUNT", 1)
     await expected.to(last[0][0].decode() if last else "0-0", meter)
     names = expected.should.keys() | {name.removeprefix(begin) for name in there if name.startswith(begin)}
+    kind = (await views.server.command(slot, "TYPE", keys.deadlines[partition])).decode()
+    if kind not in ("zset", "none"):
+        differs(
+            Difference("deadlines", partition, "as a whole", None, "a zset", f"a {kind}", f"{partition}:{expected.at}")
+        )
     cursor: Any = 0
-    while True:
+    while kind == "zset":
         cursor, found = await views.server.command(slot, "ZSCAN", keys.deadlines[partition], cursor, "COUNT", 1_000)
-        names.update(name.decode() for name in found[::2])
+        names.update(name.decode(errors="backslashreplace") for name in found[::2])
         if int(cursor) == 0:
             break
     ordered = sorted(names)
     for first in range(0, len(ordered), INTERRUPTS_AT_ONCE):
         ids = ordered[first : first + INTERRUPTS_AT_ONCE]
         reply = await views.server.read(
-            STORED, slot, [keys.logs[partition], keys.deadlines[partition], *(begin + name for name in ids)], []
+            STORED, slot, [keys.logs[partition], keys.deadlines[partition], *(begin + name for name in ids)], ids
         )
         await expected.to(reply[0].decode(), meter)
         position = f"{partition}:{expected.at}"
@@ -93,15 +102,24 @@ async def check_interrupts(views: Views, partition: int, there: Iterable[str], m
     return len(ordered)
 
 
-def _differing(should: _Should | None, text: bytes | None, deadline: bytes | None) -> Any:
+def _differing(
+    should: _Should | None, text: Any, deadline: Any
+) -> Iterable[tuple[str, str | None, str | None, str | None]]:
     """What is different, in which part, what it should be, and what it is."""
-    first, _, rest = (text or b"").partition(b"\n")
-    head, lines = None if text is None else first.decode(errors="replace"), zlib.crc32(rest)
+    head: str | None
+    if isinstance(text, Exception):
+        head, rest = f"a key that can't be read ({text})", b""
+    else:
+        first, _, rest = (text or b"").partition(b"\n")
+        head = None if text is None else first.decode(errors="backslashreplace")
+    lines = zlib.crc32(rest)
     if head != (should.head if should else None):
         yield "interrupt", "head", should.head if should else None, head
     elif should is not None and lines != should.lines:
         yield "interrupt", "events", f"checksum {should.lines:08x}", f"checksum {lines:08x}"
     wanted = None if should is None or should.deadline_ms is None else f"{should.deadline_ms}"
-    there = None if deadline is None else f"{float(deadline):.0f}"
+    there = None if deadline is None else f"can't be read ({deadline})"
+    if isinstance(deadline, bytes):
+        there = f"{float(deadline):.0f}"
     if wanted != there:
         yield "deadline", None, wanted, there

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from interrupts import InterruptService
+from interrupts.views import Generation, place_of
 from projections import PROJECTIONS
 from projections.projection import Projection
 from projections.store import Standing, Views
@@ -43,22 +44,26 @@ async def lags(service: InterruptService, *, projections: Sequence[Projection] =
 
 def _lag(standing: Standing, version: int) -> Lag:
     live, building = standing.card.live, standing.card.building
-    shown = live or max(building, key=lambda generation: generation.number, default=None)
-    state: State = "live"
-    position = why = None
-    if shown is None:
-        state = "none"
-        why = None if standing.last_sequence == 0 else "no worker has folded it yet: python -m workers run"
-    elif standing.went_back:
-        state, position = "rolled back", f"{standing.partition}:{shown.at.stream_id}"
-        why = f"build it again: python -m workers rebuild {standing.view}"
-    elif shown.stopped is not None:
-        state, position, why = "stopped", shown.stopped.position, shown.stopped.error
-    elif live is None:
-        state = "building"
-    elif live.version != version:
-        state, why = "other version", f"it has version {live.version}, this library reads {version}"
+    shown = live
+    if live is None or live.version != version:  # what is being built says more
+        ours = [generation for generation in building if generation.version == version]
+        shown = max(ours or building, key=lambda generation: generation.number, default=live)
     events = max(0, standing.last_sequence - (shown.at.sequence if shown is not None else 0))
-    return Lag(
-        standing.view, standing.partition, events, standing.behind_ms / 1000 if events else 0.0, state, position, why
-    )
+    next_id = standing.first_id if shown is None else shown.next_id
+    behind_ms = max(0, standing.now_ms - place_of(next_id)[0]) if events and next_id else 0
+    state, position, why = _state(standing, shown, version)
+    return Lag(standing.view, standing.partition, events, behind_ms / 1000, state, position, why)
+
+
+def _state(standing: Standing, shown: Generation | None, version: int) -> tuple[State, str | None, str | None]:
+    """The state, where, and what there is to say of it."""
+    view, partition, live = standing.view, standing.partition, standing.card.live
+    if shown is None:
+        return "none", None, "no worker has folded it yet: python -m workers run" if standing.last_sequence else None
+    if not shown.known:
+        return "rolled back", f"{partition}:{shown.at.stream_id}", f"build it again: python -m workers rebuild {view}"
+    if shown.stopped is not None:
+        return "stopped", shown.stopped.position, shown.stopped.error
+    if live is not None and live.version != version:
+        return "other version", None, f"it has version {live.version}, this library reads {version}"
+    return ("building" if live is None else "live"), None, None

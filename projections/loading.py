@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from interrupts.views import Generation
 from projections.projection import Projection
 from projections.store import Standing, Views
 from projections.units import Unit, unit
@@ -18,9 +19,38 @@ class Loading(Protocol):
     async def units(self, partitions: Sequence[int]) -> dict[int, list[Unit]]:
         """The units of these partitions, as they now stand. Raises `UnavailableError`."""
 
-    def take_dropping(self) -> Iterable[tuple[int, str, int]]:
-        """Generations that were seen to be thrown away, each told once: partition, view and number."""
+    def take_marked(self) -> Iterable[tuple[int, str]]:
+        """Where something was seen to be thrown away, each told once: partition and view."""
         return ()
+
+
+class Telling:
+    """Says aloud what stands in the way of a view, once for each partition and view until it changes."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._said: dict[tuple[int, str], str] = {}
+
+    def tell(self, standing: Standing, event: str, why: str) -> None:
+        """Says it, if it was not what was said last."""
+        key = (standing.partition, standing.view)
+        if self._said.get(key) != event:
+            self._said[key] = event
+            self._say("error", event, projection=standing.view, partition=standing.partition, why=why)
+
+    def well(self, standing: Standing) -> None:
+        """Nothing stands in the way any more."""
+        self._said.pop((standing.partition, standing.view), None)
+
+    def went_back(self, standing: Standing, generation: Generation) -> None:
+        """The log was rolled back behind this generation."""
+        self.tell(
+            standing,
+            "projections.log_went_back",
+            f"the view was folded up to number {generation.at.sequence}, and the log, which ends at number "
+            f"{standing.last_sequence}, has another event there or none: it was rolled back. Build the view again: "
+            f"python -m workers rebuild {standing.view}",
+        )
 
 
 class Current(Loading):
@@ -30,9 +60,8 @@ class Current(Loading):
     def __init__(self, views: Views, projections: Sequence[Projection], say: Say) -> None:
         self._views = views
         self._projections = projections
-        self._say = say
-        self._said: dict[tuple[int, str], str] = {}
-        self._dropping: set[tuple[int, str, int]] = set()
+        self._telling = Telling(say)
+        self._marked: set[tuple[int, str]] = set()
 
     async def units(self, partitions: Sequence[int]) -> dict[int, list[Unit]]:
         """As `Loading` has it."""
@@ -53,12 +82,13 @@ class Current(Loading):
         by_name = {projection.view.name: projection for projection in self._projections}
         for standing in standings:
             found[standing.partition] += self._unit(by_name[standing.view], standing)
-            self._dropping |= {(standing.partition, standing.view, number) for number in standing.card.dropping}
+            if standing.card.dropping:
+                self._marked.add((standing.partition, standing.view))
         return found
 
-    def take_dropping(self) -> Iterable[tuple[int, str, int]]:
+    def take_marked(self) -> Iterable[tuple[int, str]]:
         """As `Loading` has it."""
-        taken, self._dropping = self._dropping, set()
+        taken, self._marked = self._marked, set()
         return taken
 
     async def _begins(self, projection: Projection, standing: Standing) -> bool:
@@ -66,57 +96,39 @@ class Current(Loading):
         live, version = standing.card.live, projection.view.version
         if live is not None and live.version >= version:
             return False
-        if any(generation.version >= version for generation in standing.card.building):
+        if any(generation.version >= version and generation.known for generation in standing.card.building):
             return False
-        return await self._views.begin(standing.partition, standing.view, version)
+        return await self._views.begin(standing.partition, standing.view, version) is not None
 
     def _unit(self, projection: Projection, standing: Standing) -> Iterable[Unit]:
         live, version = standing.card.live, projection.view.version
-        younger = [
-            generation.version
-            for generation in (*standing.card.building, *([live] if live else []))
-            if generation.version > version
-        ]
-        if younger:
-            self._tell(
+        youngest = max((generation.version for generation in standing.card.generations), default=0)
+        if youngest > version:
+            self._telling.tell(
                 standing,
                 "projections.too_old",
-                f"the view is at version {max(younger)}, and this process folds version {version}: update it",
+                f"the view is at version {youngest}, and this process folds version {version}: update it",
             )
             return
-        if live is not None and live.version == version:
-            found = unit(standing.partition, projection, standing.card, live)
-            if standing.went_back:
-                found.resting = True
-                self._tell(
-                    standing,
-                    "projections.log_went_back",
-                    f"the view was folded up to number {live.at.sequence}, and the log, which ends at number "
-                    f"{standing.last_sequence}, has another event there or none: it was rolled back. Build the view "
-                    f"again: python -m workers rebuild {standing.view}",
-                )
-            else:
-                self._said.pop((standing.partition, standing.view), None)
-            yield found
-            return
-        for generation in standing.card.building:
+        folded = [live] if live is not None and live.version == version else standing.card.building
+        for generation in folded:
             if generation.version == version:
-                yield unit(standing.partition, projection, standing.card, generation)
-
-    def _tell(self, standing: Standing, event: str, why: str) -> None:
-        """Says it aloud, once for each partition and view until it changes."""
-        key = (standing.partition, standing.view)
-        if self._said.get(key) != event:
-            self._said[key] = event
-            self._say("error", event, projection=standing.view, partition=standing.partition, why=why)
+                found = unit(standing.partition, projection, standing.card, generation)
+                if generation.known:
+                    self._telling.well(standing)
+                else:
+                    found.resting = True
+                    self._telling.went_back(standing, generation)
+                yield found
 
 
 class Building(Loading):
     """Of one projection the generation that is being built, to be folded from the start of the log or where it was."""
 
-    def __init__(self, views: Views, projection: Projection, number: int | None = None) -> None:
+    def __init__(self, views: Views, projection: Projection, say: Say, number: int | None = None) -> None:
         self._views = views
         self._projection = projection
+        self._telling = Telling(say)
         self._number = number
 
     async def units(self, partitions: Sequence[int]) -> dict[int, list[Unit]]:
@@ -124,10 +136,13 @@ class Building(Loading):
         found: dict[int, list[Unit]] = {}
         for standing in await self._views.standings([self._projection.view.name], partitions):
             card = standing.card
-            generations = (*card.building, *([card.live] if card.live else [])) if self._number else card.building
-            found[standing.partition] = [
-                unit(standing.partition, self._projection, card, generation)
-                for generation in generations
-                if generation.version == self._projection.view.version and self._number in (None, generation.number)
-            ]
+            units = found[standing.partition] = []
+            for generation in card.building if self._number is None else card.generations:
+                wanted = self._number in (None, generation.number)
+                if wanted and generation.version == self._projection.view.version:
+                    made = unit(standing.partition, self._projection, card, generation)
+                    if not generation.known:
+                        made.resting = True
+                        self._telling.went_back(standing, generation)
+                    units.append(made)
         return found

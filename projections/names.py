@@ -10,7 +10,6 @@ from interrupts.limits import SCAN_KEYS
 from interrupts.store.server import Server
 
 ALL: Final = ":*"
-VIEWS: Final = ":view:*"
 
 
 async def key_names(
@@ -27,7 +26,7 @@ async def key_names(
                 keys.slots[together[0]], "SCAN", cursor, "MATCH", stem + what, "COUNT", SCAN_KEYS
             )
             names: dict[int, list[str]] = {}
-            for name in map(bytes.decode, found):
+            for name in (raw.decode(errors="backslashreplace") for raw in found):
                 partition = of_tag.get(name[1 : name.index("}")])
                 if partition in together:
                     names.setdefault(partition, []).append(name)

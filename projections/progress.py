@@ -27,7 +27,7 @@ class Progress(msgspec.Struct, frozen=True):
     @property
     def left_s(self) -> float | None:
         """The seconds that it will take at this rate; None where nobody can tell yet."""
-        return max(0, self.total - self.done) / self.rate if self.done else None
+        return max(0, self.total - self.done) / self.rate if self.rate else None
 
 
 Report = Callable[[Progress], None]

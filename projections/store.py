@@ -11,9 +11,8 @@ from interrupts.keys import Keys
 from interrupts.scripts import script
 from interrupts.store.log import Log
 from interrupts.store.server import ScriptCall
-from interrupts.views import Card, place_of
+from interrupts.views import Card
 from projections.folding import Folded
-from projections.names import VIEWS as VIEW_KEYS
 from projections.names import key_names
 from projections.units import Unit
 
@@ -21,34 +20,20 @@ VIEWS: Final = script("views")
 APPLY: Final = script("apply")
 BEGIN: Final = script("begin")
 
-Mark = tuple[int, str, int]
-"""A generation: partition, view and number."""
 Outcome = int | bytes | Exception
 """As `apply.lua` has it: 1 done and live, 0 done; the checkpoint that is there instead; an error."""
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How one view stands in one partition. `there`: the live checkpoint's event is still in the log."""
+    """How one view stands in one partition. `first_id`: the first event of the log; "" if there is none."""
 
     partition: int
     view: str
     now_ms: int
     last_id: str
     last_sequence: int
+    first_id: str
     card: Card
-    there: bool
-    next_id: str
-    """The first event that the live generation has not folded; "" if there is none."""
-
-    @property
-    def went_back(self) -> bool:
-        """Whether the log is behind the view, or another one than was folded: it was rolled back."""
-        return not self.there
-
-    @property
-    def behind_ms(self) -> int:
-        """For how long the first event that is not folded has been waiting."""
-        return max(0, self.now_ms - place_of(self.next_id)[0]) if self.next_id else 0
 
 
 class Views:
@@ -66,24 +51,23 @@ class Views:
         ]
         found: list[Standing] = []
         for partition, reply in zip(asked, await self.server.read_all(VIEWS, calls), strict=True):
-            now_ms, last_id, last_sequence = reply[0], reply[1].decode(), int(reply[2])
+            now_ms, last_id, last_sequence, first_id = reply[:4]
             for number, view in enumerate(views):
-                flat, there, next_id = reply[3 + 3 * number : 6 + 3 * number]
-                card = Card.parse(flat)
+                card = Card.parse(*reply[4 + 2 * number : 6 + 2 * number])
                 found.append(
-                    Standing(partition, view, now_ms, last_id, last_sequence, card, bool(there), next_id.decode())
+                    Standing(partition, view, now_ms, last_id.decode(), int(last_sequence), first_id.decode(), card)
                 )
         return found
 
-    async def begin(self, partition: int, view: str, version: int, *, from_start: bool = False) -> bool:
-        """Sees to it that a generation of this version is being built; False where a younger version is there.
+    async def begin(self, partition: int, view: str, version: int, *, from_start: bool = False) -> int | None:
+        """The number of the generation in which this version is built; None where a younger version is there.
 
         One that was begun is gone on with, unless the log was rolled back meanwhile, or `from_start` is asked for.
         """
         keys = [self.keys.logs[partition], self.keys.card(partition, view)]
         args = [version, "1" if from_start else ""]
         written = await self.server.run(BEGIN, self.keys.slots[partition], keys, args, derived=True)
-        return written.reply is not None
+        return written.reply if written.reply is None else int(written.reply)
 
     async def apply(self, sections: Sequence[tuple[Unit, Folded, bool]]) -> list[Outcome]:
         """Applies what was folded, for each unit all or nothing; the flag: it may take over. Raises `UnavailableError`.
@@ -112,29 +96,35 @@ class Views:
         card = self.keys.card(partition, view)
         await self.server.command(self.keys.slots[partition], "HSET", card, f"skip:{stream_id}", what, writes=True)
 
-    async def drop(self, marks: Collection[Mark]) -> int:
-        """Throws away generations that are marked for it; returns how many keys. Interrupted, it can be called again.
+    async def sweep(self, view: str, partitions: Collection[int]) -> int:
+        """Throws away all data of a view that are of no generation on its card; returns how many keys.
 
-        Raises `UnavailableError`.
+        That is what others have taken over from, and what is left of a card that was lost. Interrupted, it can be
+        called again. Raises `UnavailableError`.
         """
-        removed = 0
-        keys, server = self.keys, self.server
-        begins = tuple(keys.generation(*mark) for mark in marks)
-        async for found in key_names(server, keys, {partition for partition, _, _ in marks}, VIEW_KEYS):
-            doomed = {p: [name for name in names if name.startswith(begins)] for p, names in found.items()}
+        keys, server, removed = self.keys, self.server, 0
+        cards = {standing.partition: standing.card for standing in await self.standings([view], partitions)}
+        stems = {partition: f"{keys.card(partition, view)}:" for partition in partitions}
+        async for found in key_names(server, keys, partitions, f":view:{view}:*"):
+            doomed = {
+                partition: [name for name in names if _is_left(name.removeprefix(stems[partition]), cards[partition])]
+                for partition, names in found.items()
+            }
             if server.route.one_server:  # in a cluster each slot has a command of its own
                 doomed = {next(iter(doomed)): [name for names in doomed.values() for name in names]}
             for partition, names in doomed.items():
                 if names:
                     removed += await server.command(keys.slots[partition], "UNLINK", *names, writes=True)
-        for partition, view, generation in marks:
-            card = keys.card(partition, view)
-            await server.command(keys.slots[partition], "HDEL", card, f"drop:{generation}", writes=True)
+        for partition, card in cards.items():
+            marks = [f"drop:{number}" for number in card.dropping]
+            if marks:
+                name = keys.card(partition, view)
+                await server.command(keys.slots[partition], "HDEL", name, *marks, writes=True)
         return removed
 
-    async def all_names(self, partition: int) -> list[str]:
-        """The names of all keys of a partition."""
-        found: set[str] = set()
-        async for names in key_names(self.server, self.keys, [partition]):
-            found.update(names[partition])
-        return sorted(found)
+
+def _is_left(name: str, card: Card) -> bool:
+    """Whether a key, without its stem, is of no generation on the card. Later ones than the card has are not."""
+    number = name.partition(":")[0]
+    kept = {generation.number for generation in card.generations}
+    return number.isdecimal() and int(number) <= card.last and int(number) not in kept

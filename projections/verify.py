@@ -81,7 +81,8 @@ async def verify(
         for partition in together:
             for projection in chosen:
                 found.keys += await check_view(store, projection, partition, there[partition], meter, differs)
+            before = meter.done
             found.interrupts += await check_interrupts(store, partition, there.pop(partition), meter, differs)
-    found.events = meter.done // folds
+            found.events += meter.done - before
     meter.tell()
     return found

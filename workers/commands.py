@@ -62,6 +62,8 @@ async def rebuild_view(arguments: argparse.Namespace) -> int:
         with ProgressLine() as line:
             done = await rebuild(service, arguments.view, from_start=arguments.from_start, report=line.show)
     print(f"{done.view}: built again from {done.events:,} events, and live; {done.keys_dropped:,} old keys removed")
+    if done.resumed:
+        print("This finished a rebuild that had been interrupted. For another one, call it again.")
     return 0
 
 
@@ -99,5 +101,13 @@ def _lag_table(found: list[Lag]) -> str:
         states = sorted({one.state for one in each})
         behind, seconds = sum(one.events for one in each), max(one.seconds for one in each)
         lines.append(f"{view:<12}{behind:>14,}{seconds:>10.3f}   {', '.join(states)}")
-        lines += [f"    partition {one.partition}: {one.state}: {one.why}" for one in each if one.why]
+        lines += [f"    partition {one.partition}: {_held_up(one)}" for one in each if one.why]
     return "\n".join(lines)
+
+
+def _held_up(one: Lag) -> str:
+    """What holds a view up in a partition, and what an operator can do."""
+    if one.state != "stopped":
+        return f"{one.state}: {one.why}"
+    left_out = f"python -m workers skip {one.projection} {one.position}"
+    return f"stopped before {one.position}: {one.why}\n        to leave that out for good: {left_out}"

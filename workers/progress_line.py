@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -37,6 +38,7 @@ class ProgressLine:
         text = f"{progress.what}: {progress.done:,} events, {share:.0%}, {progress.rate:,.0f} a second{left}"
         if self._moves:
             self._clear()
+            text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps can't be taken back
             self._out.write(text)
             self._width = len(text)
         elif time.monotonic() - self._shown_at >= LINE_EVERY_S:

@@ -11,6 +11,7 @@ generation  nil where a younger version is live or being built
 
 What was begun before is also given up if it has an older version, or if the log was rolled back behind it.
 ]]
+local EPOCH_S = 1735689600 -- 2025: what is counted from then is shorter, and is in the name of every key
 local log, card, wanted, anew = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2] == '1'
 local fields, flat = {}, redis.call('HGETALL', card)
 for f = 1, #flat, 2 do
@@ -34,6 +35,10 @@ for field, version in pairs(fields) do
   end
 end
 if not begun then
+  if not fields['last'] and redis.call('EXISTS', log) == 1 then
+    -- The card may have been lost, and keys of generations that it had may be there: this number had none of them.
+    redis.call('HSET', card, 'last', redis.call('TIME')[1] - EPOCH_S)
+  end
   begun = tostring(redis.call('HINCRBY', card, 'last', 1))
   redis.call('HSET', card, begun .. ':version', ARGV[1], begun .. ':at', '0-0 0 ')
 end

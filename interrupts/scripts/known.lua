@@ -3,10 +3,14 @@ known: whether a view's checkpoint still stands on the log that it was folded fr
 
 RETURN  there
 
-there  1 if its event is in the log as remembered, else 0: then the log was rolled back
+there  1 if its event is in the log as remembered, else 0: then the log was rolled back (or there is
+       no checkpoint)
 ]]
 local function known(log, at)
-  local id, sequence, event = string.match(at, '^(%S+) (%d+) (.*)$')
+  local id, sequence, event = string.match(at or '', '^(%S+) (%d+) (.*)$')
+  if not id then
+    return 0
+  end
   if id == '0-0' then
     return 1
   end

@@ -3,24 +3,23 @@ snapshot: what some keys of a view hold, and the checkpoint at which they hold t
 
 KEYS    head: card
         view: key
-ARGV    head: generation above members
+ARGV    head: generation low high members
 RETURN  checkpoint
-        view: held
+        view: kind held
 
-above, members  of a sorted set only members with a score above this, and at most so many
-checkpoint      nil if the generation is gone
-held            members and scores in turn, fields and values in turn, or the type of a key that is neither; '' for
-                no key
+low, high, members  of a sorted set only members with scores from and up to these, and at most so many
+checkpoint          nil if the generation is gone
+kind                the type of the key; 'none': there is no such key
+held                members and scores in turn, or fields and values in turn; nil for other types
 ]]
 local reply = {redis.call('HGET', KEYS[1], ARGV[1] .. ':at')}
 for k = 2, #KEYS do
-  local kind = redis.call('TYPE', KEYS[k]).ok
+  local kind, held = redis.call('TYPE', KEYS[k]).ok, false
   if kind == 'zset' then
-    reply[k] = redis.call('ZRANGEBYSCORE', KEYS[k], ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+    held = redis.call('ZRANGEBYSCORE', KEYS[k], ARGV[2], ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
   elseif kind == 'hash' then
-    reply[k] = redis.call('HGETALL', KEYS[k])
-  else
-    reply[k] = kind == 'none' and '' or kind
+    held = redis.call('HGETALL', KEYS[k])
   end
+  reply[2 * k - 2], reply[2 * k - 1] = kind, held
 end
 return reply
