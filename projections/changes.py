@@ -96,9 +96,8 @@ class Changes:
 
     def seal(self) -> Changes:
         """Itself, with what was counted as the last of its commands; after that nothing is added."""
-        for (key, field), by in self._counts.items():
-            if by:
-                self._say("HINCRBY", key, field, by)
+        for (key, field), by in self._counts.items():  # 0, too: a field must not depend on how events are split
+            self._say("HINCRBY", key, field, by)
         self._counts = {}
         return self
 
