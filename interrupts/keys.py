@@ -2,7 +2,7 @@
 
 All keys of a partition carry one hash tag, `{<namespace>:<pp>…}`, so that they lie in one cluster slot. The tag's
 suffix is chosen so that partition p lies in the p-th P-th of the 16,384 slots, which spreads any number of partitions
-evenly over nodes that share the slots out evenly.
+nearly evenly over nodes that share the slots out evenly.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ data is read (`live`), and for each generation its version, its checkpoint (`at`
     1:at          <stream id> <sequence> <how its event begins>
     1:stopped     why nothing is folded any more, as JSON
     skip:<id>     an operator has said that this event is to be left out, or the hole before it passed over
-    drop:<gen>    the data of this generation are being thrown away
+    drop:<gen>    the data of this generation are to be thrown away: by whom another took over, `worker` or `rebuild`
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ COUNTS: Final = View("counts", 1)
 COUNTED: Final = "counted"
 """The key of the counts: a hash with a number for each `<kind>:<status>`."""
 
+REBUILD: Final = "rebuild"
 _SKIP: Final = "skip:"
 _DROP: Final = "drop:"
 
@@ -125,6 +126,8 @@ class Card(msgspec.Struct, frozen=True):
     """By stream id what an operator has said: the `event` is left out, or the `hole` before it passed over."""
     dropping: tuple[int, ...] = ()
     last: int = 0
+    rebuilt: bool = False
+    """A rebuild took over here, and has not thrown the old generation away yet."""
 
     @property
     def generations(self) -> tuple[Generation, ...]:
@@ -160,6 +163,7 @@ class Card(msgspec.Struct, frozen=True):
                 {name[len(_SKIP) :]: what.decode() for name, what in fields.items() if name.startswith(_SKIP)},
                 tuple(int(name[len(_DROP) :]) for name in fields if name.startswith(_DROP)),
                 int(fields.get("last", 0)),
+                any(name.startswith(_DROP) and by == REBUILD.encode() for name, by in fields.items()),
             )
         except (ValueError, msgspec.MsgspecError) as error:
             raise CorruptLogError(f"A view's card can't be read ({error!r}): damaged, or not written by us.") from error

@@ -127,7 +127,7 @@ class Follower:
         events = min(FOLD_EVENTS_MAX, FOLD_BYTES_MAX // self._event_bytes)
         count = max(1, events // max(1, len(starts)))
         found = await self._tail.read(starts, count, block=block and fresh, until_s=self._look_again_at)
-        sections: list[tuple[Unit, Folded, bool]] = []
+        sections: list[tuple[Unit, Folded, str]] = []
         for partition in starts:
             entries = found.get(partition)
             read = stretch(partition, entries) if entries else None
@@ -147,21 +147,21 @@ class Follower:
         size = sum(len(fields[-1]) for _, fields in entries) // len(entries)
         self._event_bytes = max(1, size, self._event_bytes // 2)
 
-    def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[tuple[Unit, Folded, bool]]:
+    def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[tuple[Unit, Folded, str]]:
         for unit in self._units.get(partition, ()):
             if unit.resting:
                 continue
             folded = fold(unit.projection, unit.at, unit.skipped, read) if read else Folded(unit.at, Changes())
             takes_over = whole and folded.stopped is None
             if folded.to != unit.at or folded.stopped != unit.stopped or (takes_over and not unit.live):
-                yield unit, folded, takes_over
+                yield unit, folded, self._loading.by if takes_over else ""
             elif folded.stopped is not None:
                 unit.resting = True
             if folded.stopped is not None and self._told.get((partition, unit.name)) != folded.stopped:
                 self._told[partition, unit.name] = folded.stopped
                 self._tell(unit, "projections.stopped", folded.stopped.error, position=folded.stopped.position)
 
-    def _settle(self, sections: Sequence[tuple[Unit, Folded, bool]], outcomes: Sequence[Outcome]) -> None:
+    def _settle(self, sections: Sequence[tuple[Unit, Folded, str]], outcomes: Sequence[Outcome]) -> None:
         """What became of each section."""
         for (unit, folded, _), outcome in zip(sections, outcomes, strict=True):
             if isinstance(outcome, int):
@@ -184,7 +184,9 @@ class Follower:
             projection=unit.name,
             partition=unit.partition,
             why=why,
-            meaning="this view stands still in this partition; the others go on",
+            meaning="this view stands still in this partition; the others go on"
+            if unit.live
+            else "the generation that is being built stands still in this partition; what is read does not change",
             **fields,
         )
 

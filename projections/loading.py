@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from interrupts.views import Generation
+from interrupts.views import REBUILD, Generation
 from projections.projection import Projection
 from projections.store import Standing, Views
 from projections.units import Unit, unit
@@ -14,7 +14,9 @@ Say = Callable[..., None]
 
 
 class Loading(Protocol):
-    """Knows what a follower has to fold."""
+    """Knows what a follower has to fold, and `by` whom it is done, in a word."""
+
+    by: str = "worker"
 
     async def units(self, partitions: Sequence[int]) -> dict[int, list[Unit]]:
         """The units of these partitions, as they now stand. Raises `UnavailableError`."""
@@ -130,6 +132,7 @@ class Building(Loading):
         self._projection = projection
         self._telling = Telling(say)
         self._number = number
+        self.by = REBUILD if number is None else Loading.by
 
     async def units(self, partitions: Sequence[int]) -> dict[int, list[Unit]]:
         """As `Loading` has it. With a number it is that generation, be it live or not."""

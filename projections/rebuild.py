@@ -66,11 +66,11 @@ async def rebuild(
     everywhere = range(views.keys.partitions)
     before = await views.standings([view], everywhere)
     begun_before = {standing.partition for standing in before if _is_building(standing, projection.view.version)}
-    resumed = not from_start and bool(begun_before or any(standing.card.dropping for standing in before))
+    resumed = not from_start and bool(begun_before or any(standing.card.rebuilt for standing in before))
     partitions = [
         standing.partition
         for standing in before
-        if not resumed or standing.card.live is None or standing.partition in begun_before
+        if not resumed or standing.partition in begun_before or not _stands(standing.card.live)
     ]
     begun = {partition: await _begin(views, projection, partition, from_start=from_start) for partition in partitions}
     meter = Meter(f"building {view}", await _to_do(views, view, begun), report)
@@ -88,6 +88,11 @@ async def rebuild(
 def _is_building(standing: Standing, version: int) -> bool:
     """Whether a generation of this version was begun before."""
     return any(generation.version == version for generation in standing.card.building)
+
+
+def _stands(live: Generation | None) -> bool:
+    """Whether there is a live generation, of the log as it is."""
+    return live is not None and live.known
 
 
 async def _begin(views: Views, projection: Projection, partition: int, *, from_start: bool) -> int:
@@ -146,7 +151,7 @@ def _not_built(view: str, partition: int, generation: Generation) -> ViewStopped
     if not generation.known:
         what, reason = "the log was rolled back meanwhile: call it again, and it begins anew", "rolled_back"
     elif stopped is not None:
-        what, reason = f"it stands still before event {stopped.position}: {stopped.error}", stopped.problem
+        what, reason = f"it stands still before event {stopped.position}: {stopped.error.rstrip('.')}", stopped.problem
     return ViewStoppedError(
         f"The view {view!r} of partition {partition} could not be built: {what}. The live one was not changed.",
         view=view,

@@ -69,10 +69,10 @@ class Views:
         written = await self.server.run(BEGIN, self.keys.slots[partition], keys, args, derived=True)
         return written.reply if written.reply is None else int(written.reply)
 
-    async def apply(self, sections: Sequence[tuple[Unit, Folded, bool]]) -> list[Outcome]:
-        """Applies what was folded, for each unit all or nothing; the flag: it may take over. Raises `UnavailableError`.
+    async def apply(self, sections: Sequence[tuple[Unit, Folded, str]]) -> list[Outcome]:
+        """Applies what was folded, for each unit all or nothing; the word says by whom it may take over.
 
-        All units must be of one partition, or the namespace on one server.
+        All units must be of one partition, or the namespace on one server. Raises `UnavailableError`.
         """
         keys = self.keys
         names: list[str] = []
@@ -81,7 +81,7 @@ class Views:
             names += (keys.logs[unit.partition], keys.card(unit.partition, unit.name))
             stopped = msgspec.json.encode(folded.stopped) if folded.stopped else b""
             changes = folded.changes
-            args += (unit.generation, unit.at.encode(), folded.to.encode(), "1" if whole else "", stopped)
+            args += (unit.generation, unit.at.encode(), folded.to.encode(), whole, stopped)
             args += (changes.length, len(changes.keys), len(changes.arguments))
         for unit, folded, _ in sections:
             begin = keys.generation(unit.partition, unit.name, unit.generation)

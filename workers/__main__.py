@@ -29,6 +29,9 @@ COMMANDS: Final[dict[str, tuple[Run, str]]] = {
     "skip": (commands.skip_event, "let a view leave out the one event that it stands still before"),
 }
 
+GOES_ON: Final = {"rebuild": "; called again, it goes on where it stopped"}
+"""What to say of a command that was interrupted."""
+
 
 def main(arguments: list[str]) -> int:
     """Runs one command; returns the exit code: 2 for a command that is none, 1 for one that could not do its work."""
@@ -47,6 +50,7 @@ def main(arguments: list[str]) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print(f"{name}: interrupted{GOES_ON.get(name, '')}", file=sys.stderr)
         return 130
 
 

@@ -53,6 +53,8 @@ async def lag(arguments: argparse.Namespace) -> int:
         print(msgspec.json.encode(found).decode())
     else:
         print(_lag_table(found))
+        if all(one.state == "none" and not one.events for one in found):
+            print(_nothing_there(arguments.namespace))
     return 0
 
 
@@ -77,7 +79,10 @@ async def verify_views(arguments: argparse.Namespace) -> int:
         print(msgspec.json.encode(found).decode())
     else:
         what = f"{found.events:,} events, {found.keys:,} keys of views, {found.interrupts:,} interrupts"
-        print(f"{what}: {'all as the log says' if found.equal else f'{found.different:,} differences'}")
+        different = "1 difference" if found.different == 1 else f"{found.different:,} differences"
+        print(f"{what}: {'all as the log says' if found.equal else different}")
+        if not found.events:
+            print(_nothing_there(arguments.namespace))
     return 0 if found.equal else DIFFERENT
 
 
@@ -111,3 +116,7 @@ def _held_up(one: Lag) -> str:
         return f"{one.state}: {one.why}"
     left_out = f"python -m workers skip {one.projection} {one.position}"
     return f"stopped before {one.position}: {one.why}\n        to leave that out for good: {left_out}"
+
+
+def _nothing_there(namespace: str) -> str:
+    return f"There is no event in the namespace {namespace!r}: is that its name?"

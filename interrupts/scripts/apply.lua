@@ -4,7 +4,7 @@ apply: changes of views, each together with the checkpoint that it leads to.
 KEYS    view: log card
         change: key...
 ARGV    head: views
-        view: generation from to live stopped changes keys length
+        view: generation from to whole stopped changes keys length
         change: command keys count arguments...
 RETURN  view: outcome
 INCLUDE known
@@ -13,7 +13,8 @@ KEYS has all views, then all changes; ARGV has the head, all views, then all cha
 their views.
 
 from, to   the checkpoint that the changes were made after, and the one that they lead to
-live       '1': the generation has everything the log had: it takes over, if its checkpoint is not behind the live one's
+whole      by whom the generation was brought to the end of the log: it takes over, if its checkpoint is not behind the
+           live one's, and the live one is marked to be thrown away with this word; '': it does not
 stopped    why nothing can be folded after `to`, as JSON; '': it can
 keys, length   how many keys and arguments the changes of a view have in all
 command    of Redis, on sorted sets or hashes, with the same arguments for each of its keys. HINCRBY is the only one
@@ -67,7 +68,7 @@ local function change(changes, key, arg)
 end
 
 local function apply(log, card, at, key, arg)
-  local generation, from, to, live, stopped = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1', ARGV[at + 4]
+  local generation, from, to, whole, stopped = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local there = redis.call('HGET', card, generation .. ':at')
   if there ~= from then
     return there or ''
@@ -89,7 +90,7 @@ local function apply(log, card, at, key, arg)
   local is_live = redis.call('HGET', card, 'live')
   if is_live == generation then
     return 1
-  elseif not live then
+  elseif whole == '' then
     return 0
   elseif is_live then
     -- A live view whose log was rolled back is ahead of nothing.
@@ -97,7 +98,7 @@ local function apply(log, card, at, key, arg)
     if known(log, live_at) == 1 and sequence_of(live_at) > sequence_of(to) then
       return 0
     end
-    redis.call('HSET', card, 'drop:' .. is_live, '')
+    redis.call('HSET', card, 'drop:' .. is_live, whole)
     redis.call('HDEL', card, is_live .. ':at', is_live .. ':version', is_live .. ':stopped')
   end
   redis.call('HSET', card, 'live', generation)

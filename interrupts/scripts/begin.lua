@@ -37,7 +37,8 @@ end
 if not begun then
   if not fields['last'] and redis.call('EXISTS', log) == 1 then
     -- The card may have been lost, and keys of generations that it had may be there: this number had none of them.
-    redis.call('HSET', card, 'last', redis.call('TIME')[1] - EPOCH_S)
+    local time = redis.call('TIME')
+    redis.call('HSET', card, 'last', (time[1] - EPOCH_S) * 1000 + math.floor(time[2] / 1000))
   end
   begun = tostring(redis.call('HINCRBY', card, 'last', 1))
   redis.call('HSET', card, begun .. ':version', ARGV[1], begun .. ':at', '0-0 0 ')

@@ -158,7 +158,7 @@ class Server:
 
         Raises `UnavailableError`.
         """
-        if not self.route.one_server or len(calls) == 1:
+        if not self.route.one_server or len(calls) <= 1:
             return list(await asyncio.gather(*(self.read(script, *call) for call in calls)))
         call = _Call(self.call_timeout_s, writes=False)
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for _, keys, args in calls]

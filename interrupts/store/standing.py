@@ -109,7 +109,7 @@ def check_stopped(view: View, late: Mapping[int, Standing]) -> None:
             what = _MENDED_BY[stopped.problem].format(view=view.name, position=stopped.position)
             raise ViewStoppedError(
                 f"The view {view.name!r} of partition {partition} stands still before event {stopped.position}, "
-                f"and is {events(standing.behind)} behind: {stopped.error}. {what}",
+                f"and is {events(standing.behind)} behind: {stopped.error.rstrip('.')}. {what}",
                 view=view.name,
                 partition=partition,
                 reason=stopped.problem,
