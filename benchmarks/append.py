@@ -14,7 +14,7 @@ from benchmarks.floor import KEYS, floor_per_second, interrupt_key, load_floor
 from benchmarks.measuring import in_pairs, lone_pair, per_second, sized
 from benchmarks.progress import say
 from benchmarks.server import BenchServer
-from benchmarks.shape import TTL_MS, Ask, asks, creating, described
+from benchmarks.shape import ANSWER, TTL_MS, Ask, asks, creating, described
 from benchmarks.stored import Stored, pending, stored_event
 from interrupts import InterruptResponse, InterruptService, connect
 from interrupts.ids import new_id
@@ -22,7 +22,6 @@ from interrupts.ids import new_id
 IN_FLIGHT: Final = 512
 PAIRS: Final = 7
 WARM_UP: Final = 2 * IN_FLIGHT
-ANSWER: Final = "OAuth 2.0 first, then the session cookies. JWT can wait until next week."
 BARE_CREATES: Final = "one bare create per script (floor.lua), 32 in a pipeline, sent by redis-benchmark"
 
 Waiting = tuple[str, str]

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
+
+_WHOLE_FROM: Final = 20
+
+
+def short(value: float) -> str:
+    """A number for people: whole, or where that would say nothing, with two decimals."""
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.2f}"
 
 
 class Pair(NamedTuple):
@@ -77,8 +84,8 @@ class Figure(msgspec.Struct, frozen=True):
         """One line, for machines."""
         fields = {
             "figure": self.name,
-            "ours": round(self.ours, 1),
-            "floor": round(self.floor, 1),
+            "ours": _rounded(self.ours),
+            "floor": _rounded(self.floor),
             "ratio": round(self.ratio, 3),
             "low": round(self.low, 3),
             "high": round(self.high, 3),
@@ -87,6 +94,10 @@ class Figure(msgspec.Struct, frozen=True):
             "target_is": f"{self.target.of} {self.target.bound}",
             "met": self.met,
             "pairs": len(self.pairs),
-            "details": {name: round(value, 1) for name, value in self.details.items()},
+            "details": {name: _rounded(value) for name, value in self.details.items()},
         }
         return msgspec.json.encode(fields).decode()
+
+
+def _rounded(value: float) -> float:
+    return round(value, 1 if abs(value) >= _WHOLE_FROM else 3)

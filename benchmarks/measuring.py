@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
-from benchmarks.figures import Pair
+from benchmarks.figures import Pair, short
 from benchmarks.progress import say
 
 Item = TypeVar("Item")
@@ -22,16 +22,23 @@ def sized(count: int, scale: float, least: int) -> int:
     return max(least, round(count * scale))
 
 
-async def in_pairs(name: str, pairs: int, measure: Callable[[], Awaitable[Pair]]) -> list[Pair]:
+async def in_pairs(
+    name: str, pairs: int, measure: Callable[[], Awaitable[Pair]], *, warm_up: bool = True
+) -> list[Pair]:
     """That many pairs; one more before them, which warms caches and connections, is thrown away."""
     assert pairs >= PAIRS_MIN
-    await measure()
+    if warm_up:
+        await measure()
     measured: list[Pair] = []
     for number in range(1, pairs + 1):
-        pair = await measure()
-        measured.append(pair)
-        say(f"{name}  pair {number} of {pairs}: ours {pair.ours:,.0f}, floor {pair.floor:,.0f}, {pair.ratio:.2f}")
+        measured.append(await measure())
+        tell(name, number, pairs, measured[-1])
     return measured
+
+
+def tell(name: str, number: int, pairs: int, pair: Pair) -> None:
+    """A line of progress."""
+    say(f"{name}  pair {number} of {pairs}: ours {short(pair.ours)}, floor {short(pair.floor)}, {pair.ratio:.2f}")
 
 
 async def per_second(do: Callable[[Item], Awaitable[Any]], items: Iterable[Item], in_flight: int) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from benchmarks import append
+from benchmarks import append, projections
 from benchmarks.figures import Figure
 
 Part = Callable[[float], AsyncIterator[Figure]]
 
 PARTS: Final[dict[str, Part]] = {
     "append": append.run,
+    "projections": projections.run,
 }

@@ -112,7 +112,7 @@ class BenchServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_us,  # noqa: PLW1509 - it makes one system call, and no other thread runs here
+                preexec_fn=end_with_us,  # noqa: PLW1509 - it makes one system call, and no other thread runs here
             )
         self._client = redis.Redis(port=self.port, socket_timeout=60.0)
         give_up_at = time.monotonic() + START_TIMEOUT_S
@@ -139,7 +139,7 @@ class BenchServer:
                 self._process.wait()
 
 
-def _end_with_us() -> None:
-    """In the child: the kernel ends the server if this process is killed, where it can (Linux)."""
+def end_with_us() -> None:
+    """In the child, before it starts: the kernel ends it if this process is killed, where it can (Linux)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the benchmarks create: a clarification with 250 bytes of content, from callers with ids of usual lengths."""
+"""What the benchmarks create and answer: a clarification with 250 bytes of content, ids of usual lengths."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ CONTEXT: Final[dict[str, Any]] = {
     "step": "read sources",
     "default": "OAuth 2.0",
 }
+ANSWER: Final = "OAuth 2.0 first, then the session cookies. JWT can wait until next week."
 TTL_MS: Final = 24 * 3600 * 1000
 """A clarification's own."""
 

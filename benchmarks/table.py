@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, short
 
 _HEAD = ("figure", "unit", "ours", "floor", "ratio", "lowest", "highest", "target")
 
@@ -24,8 +24,8 @@ def table(figures: Sequence[Figure]) -> str:
 
 def _row(figure: Figure) -> tuple[str, ...]:
     numbers = (
-        f"{figure.ours:,.0f}",
-        f"{figure.floor:,.0f}",
+        short(figure.ours),
+        short(figure.floor),
         *(f"{ratio:.2f}" for ratio in (figure.ratio, figure.low, figure.high)),
     )
     target = f"target {figure.target.limit:,g}: {'met' if figure.met else 'missed'} ({figure.target})"

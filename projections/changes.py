@@ -70,8 +70,8 @@ class Changes:
         self.length += later.length
         self.keys += later.keys
         self.arguments += later.arguments
-        for (key, field), by in later._counts.items():
-            self.count(key, field, by)
+        for counted, by in later._counts.items():
+            self._counts[counted] = self._counts.get(counted, 0) + by
 
     def check(self) -> None:
         """Refuses what can't be sent: anything but texts and numbers, and keys that are counted in and more.

@@ -105,14 +105,15 @@ class Current(Loading):
     def _unit(self, projection: Projection, standing: Standing) -> Iterable[Unit]:
         live, version = standing.card.live, projection.view.version
         youngest = max((generation.version for generation in standing.card.generations), default=0)
-        if youngest > version:
+        ours_is_live = live is not None and live.version == version
+        if youngest > version and not ours_is_live:  # while a younger one is built, the live one is folded on
             self._telling.tell(
                 standing,
                 "projections.too_old",
                 f"the view is at version {youngest}, and this process folds version {version}: update it",
             )
             return
-        folded = [live] if live is not None and live.version == version else standing.card.building
+        folded = [live] if live is not None and ours_is_live else standing.card.building
         for generation in folded:
             if generation.version == version:
                 found = unit(standing.partition, projection, standing.card, generation)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from interrupts import FlowInterrupt, InterruptService, InterruptStatus, RecordedEvent
-from tests.servers import RedisServer
+from tests.servers import Cluster, RedisServer
 
 EXPIRY_TIMEOUT_S = 20.0
 PAGE = 1_000
@@ -25,6 +25,17 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
     server = RedisServer(tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for all tests of this worker that need one; they leave its slots where they were."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture

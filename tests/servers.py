@@ -16,8 +16,14 @@ from pathlib import Path
 
 import redis
 
+from interrupts import InterruptService
+
 START_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 20.0
+NODES = 3
+SLOTS = 16_384
+KEYS_AT_ONCE = 10
+"""Keys that one step of a slot's move takes along."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -149,3 +155,77 @@ class Sentinel(RedisServer):
 
     def _arguments(self) -> list[str]:
         return [str(self.folder / "sentinel.conf"), "--sentinel"]
+
+
+class Cluster:
+    """Three nodes on the loopback, with a third of the slots each."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--appendonly", "no")
+        self.nodes = [RedisServer(folder / str(n), *options, port=cluster_port()) for n in range(NODES)]
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def start(self) -> None:
+        """Starts the nodes, makes them a cluster, and waits until all of them say so."""
+        bounds = [SLOTS * n // NODES for n in range(NODES + 1)]
+        for number, node in enumerate(self.nodes):
+            node.start()
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            node.command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            self.nodes[0].command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        wait_until(lambda: all(map(self._ready, self.nodes)), "the cluster is whole")
+
+    def _ready(self, node: RedisServer) -> bool:
+        with node.client() as client:
+            info = str(client.execute_command("CLUSTER INFO"))
+            return "'cluster_state': 'ok'" in info and f"'cluster_known_nodes': '{NODES}'" in info
+
+    def id_of(self, node: RedisServer) -> str:
+        """Its name in the cluster."""
+        reply = node.command("CLUSTER", "MYID")
+        assert isinstance(reply, bytes)
+        return reply.decode()
+
+    def owner(self, slot: int) -> RedisServer:
+        """The node that has this slot."""
+        reply = self.nodes[0].command("CLUSTER", "SLOTS")
+        assert isinstance(reply, list)
+        (port,) = [primary[1] for first, last, primary in reply if first <= slot <= last]
+        return next(node for node in self.nodes if node.port == port)
+
+    def move(self, slot: int, to: RedisServer) -> int:
+        """Moves a slot as operators do, a few keys at a time; how many keys it had."""
+        moved = self.move_keys(slot, to)
+        self.settle(slot, to)
+        return moved
+
+    def move_keys(self, slot: int, to: RedisServer) -> int:
+        """The first part of a move: the keys are there, the slot is still here."""
+        source, moved = self.owner(slot), 0
+        to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(to))
+        while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, KEYS_AT_ONCE):
+            assert isinstance(keys, list)
+            source.command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
+            moved += len(keys)
+        return moved
+
+    def settle(self, slot: int, to: RedisServer) -> None:
+        """The second part: all nodes are told."""
+        for node in (to, *self.nodes):
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
+
+    def stop(self) -> None:
+        """Ends all nodes."""
+        for node in self.nodes:
+            node.stop()
+
+
+def sessions(service: InterruptService) -> list[str]:
+    """A session in each partition."""
+    found: dict[int, str] = {}
+    for number in range(100_000):
+        found.setdefault(service.log.partition_of(f"s{number}"), f"s{number}")
+        if len(found) == service.log.partitions:
+            break
+    return [found[partition] for partition in range(service.log.partitions)]

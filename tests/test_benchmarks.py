@@ -28,6 +28,15 @@ FIGURES = {
         "append.memory",
         "append.growth",
     ],
+    "projections": [
+        "projections.fold",
+        "projections.lag_ms_p50",
+        "projections.lag_ms_p99",
+        "projections.memory",
+        "projections.page",
+        "projections.page_growth",
+        "projections.rebuild",
+    ],
 }
 """Names that others compare over time: they don't change."""
 

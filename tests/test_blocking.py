@@ -17,12 +17,14 @@ from interrupts import (
     InterruptService,
     InterruptStatus,
     ValidationError,
+    ViewBehindError,
     connect,
     connect_blocking,
 )
 from interrupts.blocking import BlockingLogReader
 from interrupts.store.reader import LogReader
 from tests.conftest import World
+from workers import running
 
 YES = InterruptResponse(approved=True)
 THREADS = 16
@@ -39,16 +41,23 @@ def _hints(method: Any) -> list[tuple[str, Any, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("blocking", "original", "left_out"),
-    [(BlockingInterruptService, InterruptService, {"aclose"}), (BlockingLogReader, LogReader, {"partition_of"})],
+    ("blocking", "original", "left_out", "added"),
+    [
+        (BlockingInterruptService, InterruptService, {"aclose"}, {"hold"}),
+        (BlockingLogReader, LogReader, {"partition_of"}, set()),
+    ],
     ids=["service", "log"],
 )
-def test_it_has_every_method_of_the_service(blocking: type, original: type, left_out: set[str]) -> None:
-    """Names, parameters, defaults and docstrings are the service's. Closing is the block's own business, and
-    `partition_of` never waits and is the reader's own."""
+def test_it_has_every_method_of_the_service(
+    blocking: type, original: type, left_out: set[str], added: set[str]
+) -> None:
+    """Names, parameters, defaults and docstrings are the service's. Closing is the block's own business, `partition_of`
+    never waits and is the reader's own, and `hold` is what async code writes as `async with`."""
     ours, theirs = _public(blocking), _public(original)
     methods = {name: method for name, method in theirs.items() if inspect.isfunction(method)}
-    assert set(methods) - left_out == {name for name, method in ours.items() if inspect.isfunction(method)}
+    own = {name for name, method in ours.items() if inspect.isfunction(method)}
+    assert set(methods) - left_out == own - added
+    assert added <= own
     for name in methods.keys() - left_out:
         assert _hints(ours[name]) == _hints(methods[name]), name
         assert ours[name].__doc__, name
@@ -93,6 +102,36 @@ def test_refusals_pass_through(url: str, namespace: str) -> None:
         pass
     with pytest.raises(KeyError, match="our own"), connect_blocking(url, namespace=namespace):
         raise KeyError("our own")
+
+
+def test_lists_without_async_with_the_workers_in_the_same_block(url: str, namespace: str) -> None:
+    """`hold(workers.running)` runs them in the service's thread for as long as the block lasts: every list shows what
+    was just written, from any thread, and afterwards no worker is left."""
+    with connect_blocking(url, namespace=namespace) as service:
+        with service.hold(running) as projecting, ThreadPoolExecutor(THREADS) as pool:
+
+            def work(thread: int) -> None:
+                session = f"s{thread}"
+                asked = service.create_confirmation("r", session, session, "Go on?")
+                assert service.get_pending_for_session(session) == [asked]
+                assert service.list_pending(session) == [asked]
+                assert service.list_pending_page(user_id=session).items == [asked]
+                answered = service.respond(asked.id, YES)
+                assert service.list_closed(session) == [answered]
+
+            list(pool.map(work, range(THREADS)))
+            assert service.get_pending_for_request("r") is None
+            assert service.counts().of("resolved") == THREADS
+            assert projecting.folded == 2 * THREADS
+            with pytest.raises(ValidationError, match="limit"):
+                service.list_pending(limit=0)
+        service.create_checkpoint("r", "u", "s0")
+        assert service.list_pending(wait=False) == []
+    with connect_blocking(url, namespace=namespace, view_wait_s=0.05) as service:
+        with pytest.raises(ViewBehindError, match="No projection worker"):
+            service.list_pending()
+        with pytest.raises(KeyError, match="our own"), service.hold(running):
+            raise KeyError("our own")
 
 
 def test_many_threads_share_one_service(url: str, namespace: str) -> None:

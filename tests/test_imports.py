@@ -19,6 +19,7 @@ LONGER = {"interrupts.store.guardian": 300}  # runs by its path alone, so it can
 PURE = {
     *("model", "config", "errors", "ids", "keys", "positions", "commands", "events", "codec", "evolve", "decide"),
     *("checks", "contents", "terms", "limits", "protocols", "recorded"),
+    *("views", "pages", "cursors", "merging"),
 }
 # What of the standard library would make them depend on a clock, the system, other threads or the network.
 IMPURE_LIBRARY = {

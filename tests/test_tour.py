@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from interrupts import ConflictError
-from workers.tour import Page
+from workers.page import Page
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 60

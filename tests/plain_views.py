@@ -1,0 +1,68 @@
+"""What each view must hold in a partition, by a plain loop over its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from interrupts import RecordedEvent
+
+NEWEST: Final = 3
+"""How many of a session `Notes` keeps."""
+
+
+def pending(events: Sequence[RecordedEvent]) -> dict[str, Any]:
+    """What is pending, four times, by the number of its creation."""
+    ended = {event.interrupt_id for event in events if event.version > 1}
+    held: dict[str, Any] = {}
+    for event in events:
+        if event.interrupt_id not in ended:
+            places = ("kind", event.kind.value), ("session", event.session_id)
+            for what, which in (*places, ("request", event.request_id), ("user", event.user_id)):
+                held.setdefault(f"{what}:{which}", {})[event.interrupt_id] = float(event.sequence or 0)
+    return held
+
+
+def closed(events: Sequence[RecordedEvent]) -> dict[str, Any]:
+    """What is closed, by the number of its end."""
+    held: dict[str, Any] = {}
+    for event in events:
+        if event.version > 1:
+            held.setdefault(f"session:{event.session_id}", {})[event.interrupt_id] = float(event.sequence or 0)
+    return held
+
+
+def counts(events: Sequence[RecordedEvent]) -> dict[str, Any]:
+    """How many there are, by kind and status."""
+    held: dict[str, int] = {}
+    for event in events:
+        if event.version > 1:
+            after = f"{event.kind.value}:{event.type.removeprefix('interrupt.')}"
+            held[after] = held.get(after, 0) + 1
+        pending = f"{event.kind.value}:pending"
+        held[pending] = held.get(pending, 0) + (1 if event.version == 1 else -1)
+    return {"counted": {field: str(number) for field, number in held.items()}}
+
+
+def notes(events: Sequence[RecordedEvent]) -> dict[str, Any]:
+    """What `Notes` keeps."""
+    waits: dict[str, str] = {}
+    users: dict[str, int] = {}
+    new: dict[str, dict[str, float]] = {}
+    for event in events:
+        mine = new.setdefault(f"new:{event.session_id}", {})
+        made = event.version == 1
+        users[event.user_id] = users.get(event.user_id, 0) + (1 if made else -1)
+        if made:
+            waits[event.interrupt_id] = event.session_id
+            mine[event.interrupt_id] = float(event.sequence or 0)
+            if len(mine) > NEWEST:
+                del mine[min(mine, key=mine.__getitem__)]
+        else:
+            waits.pop(event.interrupt_id)
+            mine.pop(event.interrupt_id, None)
+            users[f"{event.user_id} closed"] = users.get(f"{event.user_id} closed", 0) + 1
+    return {"waits": waits, "users": {user: str(number) for user, number in users.items()}, **new}
+
+
+PLAIN: Final = {"pending": pending, "closed": closed, "counts": counts, "notes": notes}
