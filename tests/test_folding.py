@@ -7,7 +7,7 @@ from itertools import pairwise
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interrupts.events import AnyEvent, Created
@@ -52,6 +52,7 @@ def batches(draw: st.DrawFn, count: int) -> list[tuple[int, int]]:
 
 
 @BY_NAME
+@settings(deadline=None)
 @given(st.data())
 def test_the_split_into_batches_does_not_matter(projection: Projection, data: st.DataObject) -> None:
     """One by one, all at once, or anyhow, with events read again: the keys and the checkpoint are the same."""
@@ -90,6 +91,7 @@ def damaged(draw: st.DrawFn) -> tuple[list[Entry], dict[str, str]]:
 
 
 @BY_NAME
+@settings(deadline=None)
 @given(st.data())
 def test_the_split_does_not_matter_in_a_damaged_log_either(projection: Projection, data: st.DataObject) -> None:
     """A view stops before the same event, for the same reason and with the same keys, whatever the batches."""

@@ -107,10 +107,17 @@ async def apply(server: Recorder) -> list[Call]:
     )
     said: Values = {"log": KEYS.logs[3], "generation": 1, "from": b"0-0 0 ", "to": b'7-0 7 ["event"'}
     views: list[Values] = [
-        {"card": KEYS.card(3, "pending"), "live": "1", "stopped": b"", "changes": 3, "keys": 4, "length": 5 + 4 + 5},
+        {
+            "card": KEYS.card(3, "pending"),
+            "whole": "worker",
+            "stopped": b"",
+            "changes": 3,
+            "keys": 4,
+            "length": 5 + 4 + 5,
+        },
         {
             "card": KEYS.card(3, "closed"),
-            "live": "",
+            "whole": "",
             "stopped": b'{"position":"3:8-0","sequence":8,"error":"why","problem":"event"}',
             "changes": 2,
             "keys": 2,
