@@ -58,6 +58,6 @@ def _parts(server: BenchServer, count: int) -> dict[str, float]:
     sizes = {}
     for index in INDEXES:
         before = server.used_memory()
-        assert remove_views(server, f"{PENDING.name}:1:{index}")
+        assert remove_views(server, f"{PENDING.name}:*:{index}")
         sizes[index.removesuffix(":")] = (before - server.used_memory()) / count
     return sizes
