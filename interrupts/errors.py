@@ -115,8 +115,9 @@ class ViewBehindError(UnavailableError):
 class ViewStoppedError(UnavailableError):
     """A view stands still, and its lists can't be trusted, until somebody acts. The message says why, and what to do.
 
-    `reason`: `event` (one that can't be folded), `hole` (events are missing in the log), `rolled_back` (the log went
-    back behind the view), `version` (another version of this library made the view). Nothing was written.
+    `reason`: `event` (one that can't be folded), `hole` (events are missing in the log), `foreign` (an entry of the log
+    is no event), `key` (a key of the view is not what was written there), `rolled_back` (the log went back behind the
+    view, or behind what was written), `version` (another version of this library made the view). Nothing was written.
     """
 
     def __init__(self, message: str, *, view: str = "", partition: int = 0, reason: str = "event") -> None:

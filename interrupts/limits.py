@@ -82,11 +82,15 @@ PAGE_SCAN_MAX: Final = 1_000
 """Interrupts that one call looks at in one partition, where several filters are combined."""
 PAGE_DEPTH_MAX: Final = 10_000
 """How deep page numbers reach; a cursor goes on without end."""
+PAGE_ROUNDS_MAX: Final = 100
+"""How often one call for a numbered page asks the views; then the page is short, and says that more may follow."""
 CURSOR_CHARS_MAX: Final = 16 * 1024
 VIEW_WAIT_S: Final = 5.0
 """How long a list waits for its view to show what was written before it; `connect(view_wait_s=…)` changes it."""
 VIEW_UNATTENDED_WAIT_S: Final = 1.0
 """How long it waits when no process folds the views."""
+VIEW_OLD_S: Final = 5.0
+"""How long an event may wait to be folded, until lists that lack it are an error also for those who wrote nothing."""
 VIEW_PAUSE_FIRST_S: Final = 0.001
 VIEW_PAUSE_MAX_S: Final = 0.05
 WORKER_SEEN_S: Final = 2.0

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from interrupts.cursors import decode_cursor, encode_cursor, fingerprint
+from interrupts.errors import CorruptLogError
 from interrupts.evolve import as_of, fold
 from interrupts.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
 from interrupts.merging import Item, Merged, Part, merge, place
@@ -112,9 +113,14 @@ class Listing:
                 continue
             overdue += tail[0]
             for field, number in zip(tail[1][::2], tail[1][1::2], strict=True):
-                kind, _, status = field.decode().partition(":")
-                of_kind = by.setdefault(InterruptKind(kind), dict.fromkeys(InterruptStatus, 0))
-                of_kind[InterruptStatus(status)] += int(number)
+                try:
+                    kind, _, status = field.decode().partition(":")
+                    of_kind = by.setdefault(InterruptKind(kind), dict.fromkeys(InterruptStatus, 0))
+                    of_kind[InterruptStatus(status)] += int(number)
+                except ValueError as error:
+                    raise CorruptLogError(
+                        f"The counts have {field[:64]!r}, which this library does not know: update it."
+                    ) from error
         return by, overdue
 
     async def _whole(
@@ -122,11 +128,11 @@ class Listing:
     ) -> tuple[list[FlowInterrupt], dict[int, int] | None]:
         """The next ones of one partition, themselves, and the number after which it goes on."""
         (partition,) = asked.partitions
-        now_ms, tail = (await self._ask(asked, PAGE, self._next(asked, limit, numbers)))[partition]
+        _, tail = (await self._ask(asked, PAGE, self._next(asked, limit, numbers)))[partition]
         if not tail:
             return [], None
         scanned, more, *texts = tail
-        found = [as_of(fold(text, partition), now_ms) for text in texts]
+        found = [fold(text, partition).interrupt for text in texts]  # overdue ones the script has left out
         return found, {partition: int(scanned)} if more else None
 
     async def _merged(self, asked: Asked, limit: int, numbers: dict[int, int]) -> tuple[Merged, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from interrupts.checks import brief, check_id, check_kind
 from interrupts.errors import ValidationError
 from interrupts.keys import Keys
-from interrupts.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PENDING_OF_SESSION_MAX
+from interrupts.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PAGE_ROUNDS_MAX, PENDING_OF_SESSION_MAX
 from interrupts.listing import Asked, Listing
 from interrupts.merging import Item
 from interrupts.model import FlowInterrupt, InterruptKind
@@ -74,12 +74,16 @@ class Lists:
         numbers: dict[int, int] | None = {}
         before, upto = (params.page - 1) * params.per_page, params.page * params.per_page
         items: list[Item] = []
-        while len(items) <= upto and numbers is not None:
+        for _ in range(PAGE_ROUNDS_MAX):
+            if len(items) > upto or numbers is None:
+                break
             told = await self._listing.ids(asked, min(upto + 1 - len(items), LIST_LIMIT_MAX), numbers)
             numbers = told.numbers
             items += told.items
         found = await self._listing.read(items[before:upto])
-        return PaginatedResult(found, total, params.page, params.per_page, len(items) > upto, exact)
+        return PaginatedResult(
+            found, total, params.page, params.per_page, numbers is not None or len(items) > upto, exact
+        )
 
     async def get_pending_for_request(
         self, request_id: str, *, after: After = None, wait: bool = True

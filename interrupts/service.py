@@ -69,7 +69,7 @@ class InterruptService(Creators, Lists):
         """Tells an operator: the level, the event and its fields."""
         self._keys = self._log.keys
         self._listing = Listing(
-            self._log, ViewLookup(self._keys, self._log.server, self._log.wrote, wait_s=view_wait_s)
+            self._log, ViewLookup(self._keys, self._log.server, self._log.wrote, self._log.forget, wait_s=view_wait_s)
         )
         self._execution = Execution(self._log, ports, Creation(configs, ports), payload_bytes_max)
         self._make = self._execution.create

@@ -38,12 +38,16 @@ from interrupts.store.lanes import UnreachableError
 from interrupts.views import Stopped
 from projections.apart import Apart
 from projections.changes import Changes
-from projections.folding import Entry, Folded, Stretch, fold, stretch
+from projections.folding import ERROR_CHARS_MAX, Entry, Folded, Stretch, fold, stretch
 from projections.loading import Building, Loading
-from projections.store import Outcome, Views
+from projections.store import Outcome, Section, Views
 from projections.units import Unit
 
 Say = Callable[..., None]
+
+
+FIRST_EVENTS = 64
+"""How many events the first read asks for, as nobody knows yet how large they are."""
 
 
 class Follower:
@@ -62,7 +66,7 @@ class Follower:
         self._told: dict[tuple[int, str], Stopped] = {}
         self._fresh: set[int] = set()
         """Partitions that were read to their end since it was found out what there is to fold."""
-        self._event_bytes = 1
+        self._event_bytes = FOLD_BYTES_MAX // FIRST_EVENTS
         self._ending = False
         self.settled = asyncio.Event()
         """Set once all that is wanted is being folded, and what was in the log is in the views."""
@@ -127,7 +131,7 @@ class Follower:
         events = min(FOLD_EVENTS_MAX, FOLD_BYTES_MAX // self._event_bytes)
         count = max(1, events // max(1, len(starts)))
         found = await self._tail.read(starts, count, block=block and fresh, until_s=self._look_again_at)
-        sections: list[tuple[Unit, Folded, str]] = []
+        sections: list[Section] = []
         for partition in starts:
             entries = found.get(partition)
             read = stretch(partition, entries) if entries else None
@@ -138,7 +142,9 @@ class Follower:
             if whole:
                 self._fresh.add(partition)
         if sections:
-            self._settle(sections, await self._views.apply(sections))
+            noted = self._settle(sections, await self._views.apply(sections))
+            if noted:  # what could not be applied is said on the card, for those who read the view
+                await self._views.apply(noted)
         return bool(found or sections)
 
     def _measure(self, entries: Sequence[Entry]) -> None:
@@ -147,7 +153,7 @@ class Follower:
         size = sum(len(fields[-1]) for _, fields in entries) // len(entries)
         self._event_bytes = max(1, size, self._event_bytes // 2)
 
-    def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[tuple[Unit, Folded, str]]:
+    def _sections(self, partition: int, read: Stretch | None, *, whole: bool) -> Iterable[Section]:
         for unit in self._units.get(partition, ()):
             if unit.resting:
                 continue
@@ -161,21 +167,28 @@ class Follower:
                 self._told[partition, unit.name] = folded.stopped
                 self._tell(unit, "projections.stopped", folded.stopped.error, position=folded.stopped.position)
 
-    def _settle(self, sections: Sequence[tuple[Unit, Folded, str]], outcomes: Sequence[Outcome]) -> None:
-        """What became of each section."""
+    def _settle(self, sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[Section]:
+        """What became of each section; returns what is to be noted of those that failed."""
+        noted: list[Section] = []
         for (unit, folded, _), outcome in zip(sections, outcomes, strict=True):
             if isinstance(outcome, int):
                 took_over = outcome == 1 and not unit.live
                 unit.at, unit.live, unit.resting = folded.to, outcome == 1, folded.stopped is not None
                 unit.stopped = folded.stopped
+                if folded.stopped is None:
+                    self._told.pop((unit.partition, unit.name), None)
                 if took_over:
                     self._units.pop(unit.partition, None)  # looked at again: there may be something to throw away
             elif isinstance(outcome, Exception) and not str(outcome).startswith("ROLLEDBACK"):
                 unit.resting = True
                 self._tell(unit, "projections.can_not_apply", str(outcome))
+                where = f"{unit.partition}:{folded.to.stream_id}"
+                why = Stopped(where, folded.to.sequence, f"Redis refused: {outcome}"[:ERROR_CHARS_MAX], "key")
+                noted.append((unit, Folded(unit.at, Changes(), why), ""))
             else:
                 # Somebody else was quicker, the generation is gone, or the log was rolled back: it is looked at again.
                 self._units.pop(unit.partition, None)
+        return noted
 
     def _tell(self, unit: Unit, event: str, why: str, **fields: Any) -> None:
         self._say(
@@ -227,9 +240,9 @@ class Follower:
             await asyncio.sleep(RETRY_PAUSE_MAX_S)
         finally:
             await alone.end()
-            if alone.resting:
+            if alone.resting and behind.partition in self._units:
                 behind.resting = True
-                self._units.setdefault(behind.partition, []).append(behind)
+                self._units[behind.partition].append(behind)
             else:
                 self._units.pop(behind.partition, None)
                 self._tail.wake()

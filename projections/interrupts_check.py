@@ -18,7 +18,7 @@ from projections.store import Views
 from projections.view_check import Difference, Differs, entries
 
 STORED: Final = script("stored")
-INTERRUPTS_AT_ONCE: Final = 200
+INTERRUPTS_AT_ONCE: Final = 100
 
 
 _Different = tuple[str, str | None, str | None, str | None]

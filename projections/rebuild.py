@@ -23,7 +23,7 @@ from projections import PROJECTIONS
 from projections.follower import Follower
 from projections.loading import Building
 from projections.progress import Meter, Report
-from projections.projection import Projection
+from projections.projection import Projection, check_projections
 from projections.store import Standing, Views
 
 
@@ -41,7 +41,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 def named(view: str, projections: Sequence[Projection]) -> Projection:
     """The projection of this view. Raises `ValidationError`."""
-    for projection in projections:
+    for projection in check_projections(projections):
         if projection.view.name == view:
             return projection
     names = ", ".join(projection.view.name for projection in projections)

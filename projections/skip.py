@@ -8,7 +8,7 @@ from interrupts import InterruptService, Position
 from interrupts.errors import ValidationError
 from interrupts.views import Stopped
 from projections import PROJECTIONS
-from projections.folding import FOREIGN
+from projections.folding import EVENT, HOLE
 from projections.projection import Projection
 from projections.rebuild import named
 from projections.store import Views
@@ -30,10 +30,10 @@ async def skip(
         generations = (standing.card.live, *standing.card.building)
         found += [generation.stopped for generation in generations if generation and generation.stopped]
     for stopped in found:
-        if stopped.position == str(at) and stopped.problem == FOREIGN:
+        if stopped.position == str(at) and stopped.problem not in (EVENT, HOLE):
             raise ValidationError(
-                f"position: what is at {at} is no event, and has no number after which the view could go on. Remove it "
-                "with XDEL, and find out who wrote it.",
+                f"position: it is not the event at {at} that stands in the way, so it can't be skipped: "
+                f"{stopped.error}",
                 field="position",
             )
         if stopped.position == str(at):

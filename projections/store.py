@@ -20,6 +20,8 @@ VIEWS: Final = script("views")
 APPLY: Final = script("apply")
 BEGIN: Final = script("begin")
 
+Section = tuple[Unit, Folded, str]
+"""What was folded into a unit, and by whom it may take over, if it may."""
 Outcome = int | bytes | Exception
 """As `apply.lua` has it: 1 done and live, 0 done; the checkpoint that is there instead; an error."""
 
@@ -69,7 +71,7 @@ class Views:
         written = await self.server.run(BEGIN, self.keys.slots[partition], keys, args, derived=True)
         return written.reply if written.reply is None else int(written.reply)
 
-    async def apply(self, sections: Sequence[tuple[Unit, Folded, str]]) -> list[Outcome]:
+    async def apply(self, sections: Sequence[Section]) -> list[Outcome]:
         """Applies what was folded, for each unit all or nothing; the word says by whom it may take over.
 
         All units must be of one partition, or the namespace on one server. Raises `UnavailableError`.

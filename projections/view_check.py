@@ -18,9 +18,9 @@ from projections.projection import Projection
 from projections.store import Standing, Views
 
 SNAPSHOT: Final = script("snapshot")
-READ_EVENTS: Final = 1_000
-KEYS_AT_ONCE: Final = 200
-MEMBERS_AT_ONCE: Final = 5_000
+READ_EVENTS: Final = 250
+KEYS_AT_ONCE: Final = 50
+MEMBERS_AT_ONCE: Final = 1_000
 LOWEST: Final = "-inf"
 HIGHEST: Final = "+inf"
 ALL: Final = -1

@@ -146,6 +146,7 @@ REFUSED = {
     ("skip", "x", "0:1-1"): "skip: view: there is no 'x'.",
     ("skip", "pending", "zero"): "skip: position: 'zero' is not of the form",
     ("lag", "--namespace", "a b"): "lag: namespace: 'a b' can't be one.",
+    ("run", "--url", "memory://"): "run: url: memory:// is one process's memory",
     ("lag", "--url", "gopher://:secret@example"): "lag: url: ",
     ("run", "--url", "redis://u:secret@h:0x"): "run: url: ",
     ("verify", "--url", "redis://u:secret@h/x"): "verify: url: ",
@@ -154,10 +155,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
 def test_what_can_not_be_done_is_said_in_a_sentence(
-    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    shared_server: RedisServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Exit code 1, no stack trace, no password, nothing on stdout."""
-    monkeypatch.setenv("INTERRUPTS_REDIS_URL", "memory://")
+    monkeypatch.setenv("INTERRUPTS_REDIS_URL", shared_server.url)
     assert main(list(arguments)) == 1
     said = capsys.readouterr()
     assert said.out == ""

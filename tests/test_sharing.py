@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from workers.sharing import share
 
-WORKERS = st.lists(st.text(max_size=8), min_size=1, max_size=12, unique=True)
+NAMES = st.text(st.characters(exclude_characters=":"), max_size=8)
+WORKERS = st.lists(NAMES, min_size=1, max_size=12, unique=True)
 PARTITIONS = st.integers(1, 64)
 
 
@@ -38,3 +39,14 @@ def test_who_is_not_there_has_no_share(workers: list[str], worker: str, partitio
     """One whose lease has run out stops, even if nobody else is there."""
     others = [other for other in workers if other != worker]
     assert share(worker, others, partitions) == []
+
+
+@given(WORKERS, WORKERS, PARTITIONS)
+def test_those_who_do_something_else_share_among_themselves(
+    some: list[str], others: list[str], partitions: int
+) -> None:
+    """While versions change, each version's partitions are all folded, however many there are of the other."""
+    old, new = [f"{name}:old" for name in some], [f"{name}:new" for name in others]
+    for peers in (old, new):
+        shares = [partition for worker in peers for partition in share(worker, old + new, partitions)]
+        assert sorted(shares) == list(range(partitions))

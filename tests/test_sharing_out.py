@@ -13,16 +13,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from interrupts import FlowInterrupt, InterruptService, connect
-from interrupts.store.lookup import ROLE
 from projections.rebuild import rebuild
 from projections.verify import verify
 from tests.following import ANYTHING, assert_right, create, dump, fold_all, some_more
 from tests.notes import ALL
+from tests.present import present
 from tests.servers import RedisServer
 from tests.view_standing import until_folded
 from tests.worker_process import Process, names_of, workers_running
 from workers import running
-from workers.sharing import Membership, share
+from workers.sharing import share
 
 HAND_OVER_S = 10.0
 """The longest that a partition may be without an owner."""
@@ -41,11 +41,10 @@ async def a_round(service: InterruptService) -> list[FlowInterrupt]:
 
 async def until_owned(service: InterruptService, workers: Sequence[str] | None = None) -> None:
     """Returns when these workers, and no others, are known to be there, and every partition is folded."""
-    membership = Membership(service.store, ROLE)
     async with asyncio.timeout(HAND_OVER_S):
         await a_round(service)
         await until_folded(service, ALL)
-        while workers is not None and await membership.others() != sorted(workers):  # noqa: ASYNC110 - it asks Redis
+        while workers is not None and await present(service) != sorted(workers):  # noqa: ASYNC110 - it asks Redis
             await asyncio.sleep(0.02)
         await a_round(service)
         await until_folded(service, ALL)
@@ -153,17 +152,16 @@ def test_one_process_can_run_the_workers_twice(url: str, namespace: str) -> None
 
     async def main() -> None:
         async with connect(url, namespace=namespace, partitions=PARTITIONS) as service:
-            others = Membership(service.store, ROLE).others
             async with running(service, projections=ALL):
                 async with running(service, projections=ALL):
-                    assert len(await others()) == 2
+                    assert len(await present(service)) == 2
                     made = await a_round(service)
                     assert len(await service.list_pending()) == len(made)
-                assert len(await others()) == 1
+                assert len(await present(service)) == 1
                 made += await a_round(service)
                 await until_owned(service)
                 assert len(await service.list_pending()) == len(made) + 2 * PARTITIONS
-            assert await others() == []
+            assert await present(service) == []
             await assert_clean(service)
 
     asyncio.run(main())

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from interrupts import InterruptService, ViewBehindError, connect
-from interrupts.store.lookup import ROLE
+from tests.present import present
 from tests.servers import RedisServer
-from workers.sharing import Membership
 
 TIMEOUT_S = 30.0
 
@@ -75,7 +74,7 @@ def worker(server: RedisServer, namespace: str) -> Iterator[Worker]:
 
 async def registered(service: InterruptService) -> list[str]:
     """The workers that are there."""
-    return await Membership(service.store, ROLE).others()
+    return await present(service)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -34,7 +34,7 @@ INDEXES = [key for group in GROUPS for key in group]
 def listing(server: Recorder) -> Listing:
     """Lists, as the service has them."""
     log = Log(KEYS, server)
-    return Listing(log, ViewLookup(KEYS, server, log.wrote))
+    return Listing(log, ViewLookup(KEYS, server, log.wrote, log.forget))
 
 
 def asked(partitions: Sequence[int], view: View = PENDING) -> Asked:
@@ -163,10 +163,9 @@ async def attend(server: Recorder) -> list[Call]:
     log = Log(KEYS, server)
     member = Membership(log, "projections")
     await member.beat()
-    await member.others()
-    await ViewLookup(KEYS, server, log.wrote)._attended()
+    await ViewLookup(KEYS, server, log.wrote, log.forget)._attended()
     await member.leave()
-    said = [(member.worker, round(WORKER_LEASE_S * 1000)), ("", ""), ("", ""), (member.worker, 0)]
+    said = [(member.worker, round(WORKER_LEASE_S * 1000)), ("", ""), (member.worker, 0)]
     key = workers_key("scripts", "projections")
     return [{"head": [{"workers": key, "worker": worker, "lease_ms": lease_ms}]} for worker, lease_ms in said]
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 
-from interrupts import connect
+from interrupts import InterruptService, ValidationError, connect
+from interrupts.connect import EMBEDDED_FOLDER, URL_VARIABLE
+from interrupts.store.urls import parse
 from projections.lag import Lag, lags
 from projections.rebuild import rebuild
 from projections.skip import skip
@@ -21,6 +25,18 @@ from workers.within import running
 
 DIFFERENT: Final = 1
 """The exit code of a comparison that found differences."""
+
+
+def _connected(arguments: argparse.Namespace) -> AbstractAsyncContextManager[InterruptService]:
+    """The store that the arguments name. Refuses memory, which no other process can see into."""
+    url = arguments.url or os.environ.get(URL_VARIABLE, "")
+    if url.startswith("memory:"):
+        raise ValidationError(
+            "url: memory:// is one process's memory, and this process is another. Give the url of a server, or of a "
+            "folder (embedded://); in a process of your own use workers.running(service).",
+            field="url",
+        )
+    return connect(arguments.url, namespace=arguments.namespace)
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -36,9 +52,11 @@ async def run(arguments: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    async with connect(arguments.url, namespace=arguments.namespace) as service:
+    async with _connected(arguments) as service:
         async with running(service) as work:
-            print(f"run: folding the views of {arguments.namespace!r}; end with Ctrl-C", file=sys.stderr, flush=True)
+            where = parse(arguments.url or os.environ.get(URL_VARIABLE) or f"embedded://{EMBEDDED_FOLDER}").where
+            what = f"run: folding the views of {arguments.namespace!r} on {where}; end with Ctrl-C"
+            print(what, file=sys.stderr, flush=True)
             await asked.wait()
             print("run: ending", file=sys.stderr, flush=True)
         print(f"run: {work.folded:,} events folded", file=sys.stderr, flush=True)
@@ -47,7 +65,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
 async def lag(arguments: argparse.Namespace) -> int:
     """How far the views are behind the log."""
-    async with connect(arguments.url, namespace=arguments.namespace) as service:
+    async with _connected(arguments) as service:
         found = await lags(service)
     if arguments.json:
         print(msgspec.json.encode(found).decode())
@@ -60,7 +78,7 @@ async def lag(arguments: argparse.Namespace) -> int:
 
 async def rebuild_view(arguments: argparse.Namespace) -> int:
     """Builds a view again beside the live one."""
-    async with connect(arguments.url, namespace=arguments.namespace) as service:
+    async with _connected(arguments) as service:
         with ProgressLine() as line:
             done = await rebuild(service, arguments.view, from_start=arguments.from_start, report=line.show)
     print(f"{done.view}: built again from {done.events:,} events, and live; {done.keys_dropped:,} old keys removed")
@@ -71,7 +89,7 @@ async def rebuild_view(arguments: argparse.Namespace) -> int:
 
 async def verify_views(arguments: argparse.Namespace) -> int:
     """Compares the views, the interrupts' keys and the deadlines with the log."""
-    async with connect(arguments.url, namespace=arguments.namespace) as service:
+    async with _connected(arguments) as service:
         with ProgressLine() as line:
             tell = None if arguments.json else line.say
             found = await verify(service, arguments.views or None, report=line.show, tell=tell)
@@ -88,7 +106,7 @@ async def verify_views(arguments: argparse.Namespace) -> int:
 
 async def skip_event(arguments: argparse.Namespace) -> int:
     """Leaves out the event that a view stands still before."""
-    async with connect(arguments.url, namespace=arguments.namespace) as service:
+    async with _connected(arguments) as service:
         stopped = await skip(service, arguments.view, arguments.position)
     what = "passes over the hole before" if stopped.problem == "hole" else "leaves out"
     print(f"{arguments.view}: {what} event {arguments.position}, and goes on within seconds if a worker is running")

@@ -14,7 +14,7 @@ from interrupts.limits import FOLLOWERS_MAX, RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MA
 from interrupts.store.lookup import ROLE
 from projections.follower import Follower
 from projections.loading import Current
-from projections.projection import Projection
+from projections.projection import Projection, check_projections, work_of
 from projections.store import Views
 from workers.sharing import Membership, share
 
@@ -27,9 +27,9 @@ class Projecting:
 
     def __init__(self, service: InterruptService, projections: Sequence[Projection]) -> None:
         self._service = service
-        self._projections = projections
+        self._projections = check_projections(projections)
         self._views = Views(service.store)
-        self._membership = Membership(service.store, ROLE)
+        self._membership = Membership(service.store, ROLE, work_of(projections))
         self._followers: dict[int, Follower] = {}
         self._beating: asyncio.Task[None] | None = None
         self._following: list[asyncio.Task[None]] = []

@@ -22,20 +22,27 @@ from interrupts.store.lookup import ATTEND
 
 
 def share(worker: str, workers: Sequence[str], partitions: int) -> list[int]:
-    """The partitions of one of several workers. The shares of any two differ by one at most."""
-    if worker not in workers:
-        return []
-    return list(range(sorted(workers).index(worker), partitions, len(workers)))
+    """The partitions of one of several workers. The shares of any two that do the same differ by one at most.
+
+    Those who do something else, such as folding other views or versions, share the partitions among themselves.
+    """
+    peers = sorted(other for other in workers if _work(other) == _work(worker))
+    return list(range(peers.index(worker), partitions, len(peers))) if worker in peers else []
+
+
+def _work(worker: str) -> str:
+    """What a worker does: the end of its name."""
+    return worker.partition(":")[2]
 
 
 class Membership:
     """This process among those that share a role's work."""
 
-    def __init__(self, log: Log, role: str) -> None:
+    def __init__(self, log: Log, role: str, work: str = "") -> None:
         self._server = log.server
         self._namespace = log.keys.namespace
         self._role = role
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}:{work}"
 
     async def beat(self) -> list[str]:
         """Says that this process is there, and returns all that are. Raises `UnavailableError`."""
@@ -45,11 +52,7 @@ class Membership:
         """Says that it is gone. Raises `UnavailableError`."""
         await self._attend(self.worker, 0)
 
-    async def others(self) -> list[str]:
-        """Who is there, without joining them. Raises `UnavailableError`."""
-        return await self._attend("", "")
-
-    async def _attend(self, worker: str, lease_ms: int | str) -> list[str]:
+    async def _attend(self, worker: str, lease_ms: int) -> list[str]:
         key = workers_key(self._namespace, self._role)
         written = await self._server.run(ATTEND, slot_of_tag(self._namespace), [key], [worker, lease_ms], derived=True)
         return [name.decode() for name in written.reply]

@@ -10,10 +10,10 @@ generation  the live one, which KEYS were made for; if it is another one by now,
 overdue     how many are past their deadline, without the event that says so
 counted     all fields and numbers in turn
 ]]
-local standing = stand(KEYS[1], KEYS[2])
-if standing[4] ~= ARGV[1] then
-  return standing
+local standing, broken = stand(KEYS[1], KEYS[2])
+if broken or standing[4] ~= ARGV[1] then
+  return broken or standing
 end
-standing[9] = redis.call('ZCOUNT', KEYS[3], '-inf', string.format('%.0f', standing[1]))
-standing[10] = redis.call('HGETALL', KEYS[4])
+standing[10] = redis.call('ZCOUNT', KEYS[3], '-inf', string.format('%.0f', standing[1]))
+standing[11] = redis.call('HGETALL', KEYS[4])
 return standing

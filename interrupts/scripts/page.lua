@@ -19,9 +19,9 @@ scanned     the number up to which everything was looked at; '' for nothing
 more        1 if there may be more behind it
 text        what the interrupt's key holds
 ]]
-local standing = stand(KEYS[1], KEYS[2])
-if standing[4] ~= ARGV[1] then
-  return standing
+local standing, broken = stand(KEYS[1], KEYS[2])
+if broken or standing[4] ~= ARGV[1] then
+  return broken or standing
 end
 
 local function read(ids)
@@ -44,7 +44,7 @@ local texts = 0
 local scanned, _, more = gather(source, in_others, ARGV[4], ARGV[3], standing[1], tonumber(ARGV[5]), tonumber(ARGV[6]),
   tonumber(ARGV[7]), read, function(_, text)
     texts = texts + 1
-    standing[10 + texts] = text
+    standing[11 + texts] = text
   end)
-standing[9], standing[10] = scanned, more
+standing[10], standing[11] = scanned, more
 return standing

@@ -13,9 +13,9 @@ For one group it is what the indexes hold without what is overdue; for several, 
 the others, at most `scan` of them. exact is 0 if that bound, or as many overdue ones, was reached: then it is a lower,
 or (overdue) an upper bound.
 ]]
-local standing = stand(KEYS[1], KEYS[2])
-if standing[4] ~= ARGV[1] then
-  return standing
+local standing, broken = stand(KEYS[1], KEYS[2])
+if broken or standing[4] ~= ARGV[1] then
+  return broken or standing
 end
 local scan, count = tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
@@ -48,5 +48,5 @@ else
     end
   end
 end
-standing[9], standing[10] = total, exact
+standing[10], standing[11] = total, exact
 return standing

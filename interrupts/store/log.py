@@ -128,6 +128,10 @@ class Log:
         if place > self._wrote.get(partition, (0, 0)):
             self._wrote[partition] = place
 
+    def forget(self, partition: int) -> None:
+        """Nothing counts as written any more: the log was rolled back."""
+        self._wrote.pop(partition, None)
+
     async def drain(self) -> None:
         """Returns when everything handed over has its reply."""
         await self._reads.drain()

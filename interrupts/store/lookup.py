@@ -16,6 +16,7 @@ from typing import Any, Final
 from interrupts.errors import InterruptsError, ViewBehindError
 from interrupts.keys import Keys, slot_of_tag, workers_key
 from interrupts.limits import (
+    VIEW_OLD_S,
     VIEW_PAUSE_FIRST_S,
     VIEW_PAUSE_MAX_S,
     VIEW_UNATTENDED_WAIT_S,
@@ -30,8 +31,8 @@ from interrupts.store.standing import (
     Standing,
     check_mendable,
     check_stopped,
-    check_there,
     events,
+    lost,
     standing_of,
 )
 from interrupts.views import View
@@ -52,6 +53,7 @@ class ViewLookup:
         keys: Keys,
         server: Server,
         wrote: Callable[[int], Place],
+        forget: Callable[[int], None],
         *,
         wait_s: float = VIEW_WAIT_S,
         unattended_wait_s: float = VIEW_UNATTENDED_WAIT_S,
@@ -59,6 +61,7 @@ class ViewLookup:
         self._keys = keys
         self._server = server
         self._wrote = wrote
+        self._forget = forget
         self._wait_s = wait_s
         self._unattended_wait_s = min(wait_s, unattended_wait_s)
         self._generations: dict[tuple[str, int], int] = {}
@@ -74,7 +77,7 @@ class ViewLookup:
         after: Mapping[int, Place] | None = None,
         wait: bool = True,
     ) -> dict[int, tuple[int, list[Any]]]:
-        """By partition its time and what the script returns behind the standing; nothing where no event ever was.
+        """By partition its time and what the script returns behind the standing; that is nothing where no view is.
 
         Raises `ViewBehindError`, `ViewStoppedError`, `UnavailableError`.
         """
@@ -89,15 +92,15 @@ class ViewLookup:
             for partition, reply in zip(missing, await self._replies(view, read, missing, layout), strict=True):
                 standing = standing_of(reply)
                 check_mendable(view, partition, standing)
-                check_there(view, partition, standing, needed[partition])
+                if wait and needed[partition] > standing.last:
+                    self._forget(partition)  # said once: it is lost, and must not stand in the way of all that comes
+                    raise lost(view, partition, standing, needed[partition])
                 if standing.generation is not None and standing.generation != self._generation(view, partition):
                     self._generations[view.name, partition] = standing.generation
                     late[partition], moved = standing, True
                     continue
                 found[partition] = standing.now_ms, reply[STANDING_FIELDS:]
-                if wait and (
-                    standing.lacks(needed[partition]) or standing.stands_still or await self._unattended(standing)
-                ):
+                if wait and (standing.lacks(needed[partition]) or await self._is_old(standing)):
                     late[partition] = standing
             if not late:
                 return found
@@ -125,9 +128,14 @@ class ViewLookup:
         """The generation that is probably live: the one that was when last looked."""
         return self._generations.get((view.name, partition), _UNKNOWN_GENERATION)
 
-    async def _unattended(self, standing: Standing) -> bool:
-        """Whether the view is behind, and nobody there to change that: what it shows may be old without end."""
-        return standing.behind > 0 and not await self._attended()
+    async def _is_old(self, standing: Standing) -> bool:
+        """Whether the view is behind, and nobody seems to change that: what it shows may be old without end.
+
+        It stands still; or nobody is there who folds; or whoever is there does not get on with it.
+        """
+        if standing.behind <= 0:
+            return False
+        return standing.stands_still or standing.waiting_ms > VIEW_OLD_S * 1000 or not await self._attended()
 
     async def _attended(self) -> bool:
         """Whether a process that folds views is there, or was a moment ago."""
@@ -142,7 +150,7 @@ class ViewLookup:
     def _behind(self, view: View, late: Mapping[int, Standing], *, attended: bool) -> InterruptsError:
         partition, standing = max(late.items(), key=lambda pair: pair[1].behind)
         what = (
-            "A projection worker is running and has not come so far yet: try again, or look at its log."
+            "A projection worker is running and has not come so far: try again; `python -m workers lag` tells more."
             if attended
             else "No projection worker is running. Start one: `python -m workers run`; or in this process: "
             "`async with workers.running(service):`."

@@ -10,12 +10,13 @@ import msgspec
 from interrupts.errors import ViewStoppedError
 from interrupts.views import Checkpoint, View, decode_stopped, place_of
 
-STANDING_FIELDS: Final = 8
+STANDING_FIELDS: Final = 9
 _MENDED_BY: Final = {
     "event": "Mend or update the code that folds it and start it again; or, to leave this one event out for good: "
     "python -m workers skip {view} {position}",
     "hole": "If the log was rolled back: python -m workers rebuild {view}. If what is missing is gone for good and may "
     "be: python -m workers skip {view} {position}",
+    "key": "A key of the view is not what was written there. Build the view again: python -m workers rebuild {view}",
     "foreign": "It is no event: remove it with XDEL, and find out who wrote it",
 }
 
@@ -34,6 +35,8 @@ class Standing(msgspec.Struct):
     at: Checkpoint
     stopped: bytes
     there: bool
+    waiting_ms: int
+    """For how long the first event that it has not folded has been waiting."""
 
     @property
     def behind(self) -> int:
@@ -52,7 +55,7 @@ class Standing(msgspec.Struct):
 
 def standing_of(reply: Sequence[Any]) -> Standing:
     """How a view stands, as the scripts tell it."""
-    now_ms, last, last_sequence, live, version, at, stopped, there = reply[:STANDING_FIELDS]
+    now_ms, last, last_sequence, live, version, at, stopped, there, waiting_ms = reply[:STANDING_FIELDS]
     return Standing(
         now_ms,
         place_of(last.decode()),
@@ -62,6 +65,7 @@ def standing_of(reply: Sequence[Any]) -> Standing:
         Checkpoint.parse(at) if at else Checkpoint(),
         stopped,
         bool(there),
+        waiting_ms,
     )
 
 
@@ -88,17 +92,16 @@ def check_mendable(view: View, partition: int, standing: Standing) -> None:
         )
 
 
-def check_there(view: View, partition: int, standing: Standing, needed: Place) -> None:
-    """Refuses to wait for what the log does not have."""
-    if needed > standing.last:
-        raise ViewStoppedError(
-            f"The log of partition {partition} ends at {_text(partition, standing.last)}, before "
-            f"{_text(partition, needed)}, which the list has to show: the log was rolled back, or this position "
-            "is not of this namespace.",
-            view=view.name,
-            partition=partition,
-            reason="rolled_back",
-        )
+def lost(view: View, partition: int, standing: Standing, needed: Place) -> ViewStoppedError:
+    """The refusal where the log does not have what a list must show."""
+    return ViewStoppedError(
+        f"The log of partition {partition} ends at {_text(partition, standing.last)}, before "
+        f"{_text(partition, needed)}, which the list has to show: the log was rolled back, or this position is not of "
+        "this namespace. Look at what you have written, and write again what is lost.",
+        view=view.name,
+        partition=partition,
+        reason="rolled_back",
+    )
 
 
 def check_stopped(view: View, late: Mapping[int, Standing]) -> None:
