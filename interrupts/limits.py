@@ -61,6 +61,8 @@ FOLD_EVENTS_MAX: Final = 512
 """Events that are folded in one go: the server is not held up longer than by some appends."""
 SCAN_KEYS: Final = 500
 """Keys that one look through the server's keys goes over, in which it serves nobody else."""
+FOLD_EVENTS_FIRST: Final = 64
+"""How many the first read asks for, as nobody knows yet how large they are."""
 FOLD_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of events that are read in one go, as far as the sizes of those before let expect."""
 CATCH_UP_EVENTS: Final = 1_000

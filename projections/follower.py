@@ -27,6 +27,7 @@ from interrupts.errors import CorruptLogError, UnavailableError
 from interrupts.limits import (
     CATCH_UP_EVENTS,
     FOLD_BYTES_MAX,
+    FOLD_EVENTS_FIRST,
     FOLD_EVENTS_MAX,
     LOOK_AGAIN_S,
     LOOK_AT_ALL_EVERY,
@@ -46,10 +47,6 @@ from projections.units import Unit
 Say = Callable[..., None]
 
 
-FIRST_EVENTS = 64
-"""How many events the first read asks for, as nobody knows yet how large they are."""
-
-
 class Follower:
     """Folds the events of some partitions into the units that `loading` names."""
 
@@ -66,7 +63,7 @@ class Follower:
         self._told: dict[tuple[int, str], Stopped] = {}
         self._fresh: set[int] = set()
         """Partitions that were read to their end since it was found out what there is to fold."""
-        self._event_bytes = FOLD_BYTES_MAX // FIRST_EVENTS
+        self._event_bytes = FOLD_BYTES_MAX // FOLD_EVENTS_FIRST
         self._ending = False
         self.settled = asyncio.Event()
         """Set once all that is wanted is being folded, and what was in the log is in the views."""
@@ -181,9 +178,11 @@ class Follower:
                     self._units.pop(unit.partition, None)  # looked at again: there may be something to throw away
             elif isinstance(outcome, Exception) and not str(outcome).startswith("ROLLEDBACK"):
                 unit.resting = True
-                self._tell(unit, "projections.can_not_apply", str(outcome))
                 where = f"{unit.partition}:{folded.to.stream_id}"
                 why = Stopped(where, folded.to.sequence, f"Redis refused: {outcome}"[:ERROR_CHARS_MAX], "key")
+                if self._told.get((unit.partition, unit.name)) != why:
+                    self._told[unit.partition, unit.name] = why
+                    self._tell(unit, "projections.can_not_apply", why.error)
                 noted.append((unit, Folded(unit.at, Changes(), why), ""))
             else:
                 # Somebody else was quicker, the generation is gone, or the log was rolled back: it is looked at again.
