@@ -54,9 +54,10 @@ class Apart:
 
     async def _sweep(self) -> None:
         await asyncio.sleep(LOOK_AGAIN_S)
-        marked, self._marked = self._marked, set()
-        try:
-            for view in sorted({view for _, view in marked}):
-                await self._views.sweep(view, {partition for partition, of in marked if of == view})
-        except InterruptsError as error:
-            self._say("warning", "projections.can_not_sweep", marked=sorted(marked), why=str(error))
+        while self._marked:  # more may be marked while this goes on
+            marked, self._marked = self._marked, set()
+            try:
+                for view in sorted({view for _, view in marked}):
+                    await self._views.sweep(view, {partition for partition, of in marked if of == view})
+            except InterruptsError as error:
+                self._say("warning", "projections.can_not_sweep", marked=sorted(marked), why=str(error))

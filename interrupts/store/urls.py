@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode
 
 import msgspec
 from redis.asyncio.connection import parse_url
@@ -27,6 +27,7 @@ SCHEMES: Final = (
 OPTIONS: Final = frozenset({"host", "port", "path", "db", "username", "password", "client_name", "socket_keepalive"})
 """What a url may say about a connection, besides what begins with ssl_. Time-outs and retries are the service's own."""
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_PARTS: Final = re.compile(r"[^:/?#\s]+://(?P<where>[^/?#\s]*)(?P<path>[^?#\s]*)(?:\?(?P<query>[^#\s]*))?")
 _REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 
@@ -94,11 +95,12 @@ def _options(url: str, plain: str, kind: str) -> dict[str, Any]:
 
 
 def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, dict[str, list[str]]]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _bad(url, "can't be read; escape what is special in a password, as in %2F for /") from None
-    user, _, hosts = parts.netloc.rpartition("@")
+    # Not by urlsplit: it takes several addresses for one, and since some versions of Python refuses a list with an IPv6
+    # address that is not the first.
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        raise _bad(url, "can't be read; escape what is special in a password, as in %2F for /")
+    user, _, hosts = parts["where"].rpartition("@")
     addresses = []
     for host in hosts.split(","):
         match = _HOST.fullmatch(host)
@@ -106,7 +108,7 @@ def _split(url: str, default_port: int) -> tuple[tuple[Address, ...], str, str, 
         if match is None or not 0 < port < 65536:
             raise _bad(url, "has no host and port where one is expected; escape what is special in a password")
         addresses.append((match["v6"] or match["name"], port))
-    return tuple(addresses), user, parts.path.strip("/"), parse_qs(parts.query)
+    return tuple(addresses), user, parts["path"].strip("/"), parse_qs(parts["query"] or "")
 
 
 def _check_database(url: str, database: str) -> None:
