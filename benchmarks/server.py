@@ -130,13 +130,19 @@ class BenchServer:
     def _end_process(self) -> None:
         if self._client is not None:
             self._client.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process is not None:
+            end(self._process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process, politely first."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def end_with_us() -> None:

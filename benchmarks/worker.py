@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import IO, Final, Self
 
-from benchmarks.server import END_TIMEOUT_S, START_TIMEOUT_S, BenchServer, end_with_us
+from benchmarks.server import START_TIMEOUT_S, BenchServer, end, end_with_us
 from benchmarks.stored import KEYS
 
 _READY: Final = "run: folding"
@@ -56,11 +56,6 @@ class BenchWorker:
         return os.pread(self._said.fileno(), _WORDS_MAX, 0).decode(errors="replace")
 
     def _end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process is not None:
+            end(self._process)
         self._said.close()

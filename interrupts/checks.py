@@ -169,11 +169,3 @@ def shown(value: object) -> str:
     except Exception:  # noqa: BLE001 - the value is a stranger's
         text = f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN_CHARS_MAX + 2 else text[:SHOWN_CHARS_MAX] + "…"
-
-
-def brief(value: object) -> str:
-    """A value that was given for a number, as a refusal shows it; Python prints no number of many thousand digits."""
-    try:
-        return str(value)[:64]
-    except ValueError:
-        return "a huge number"

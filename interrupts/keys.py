@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import Final
 
-from interrupts.checks import brief
+from interrupts.checks import shown
 from interrupts.errors import ValidationError
 from interrupts.ids import partition_of_id, partition_of_session
 from interrupts.limits import NAMESPACE_CHARS_MAX, PARTITIONS_MAX
@@ -42,7 +42,7 @@ def check_partitions(partitions: object) -> int:
     """The number of partitions, if it can be one."""
     if isinstance(partitions, bool) or not isinstance(partitions, int) or not 1 <= partitions <= PARTITIONS_MAX:
         raise ValidationError(
-            f"partitions: {brief(partitions)} is not a whole number from 1 to {PARTITIONS_MAX}.", field="partitions"
+            f"partitions: {shown(partitions)} is not a whole number from 1 to {PARTITIONS_MAX}.", field="partitions"
         )
     return partitions
 

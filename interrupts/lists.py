@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from interrupts.checks import brief, check_id, check_kind
+from interrupts.checks import check_id, check_kind, shown
 from interrupts.errors import ValidationError
 from interrupts.keys import Keys
 from interrupts.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PAGE_ROUNDS_MAX, PENDING_OF_SESSION_MAX
@@ -193,7 +193,7 @@ def _kinds(kinds: Kinds) -> list[InterruptKind]:
 
 def _limit(limit: object) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIST_LIMIT_MAX:
-        raise ValidationError(f"limit: {brief(limit)} is not a number from 1 to {LIST_LIMIT_MAX}.", field="limit")
+        raise ValidationError(f"limit: {shown(limit)} is not a number from 1 to {LIST_LIMIT_MAX}.", field="limit")
     return limit
 
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from interrupts.checks import brief
+from interrupts.checks import shown
 from interrupts.errors import ValidationError
 from interrupts.limits import LIST_LIMIT_MAX, PAGE_DEPTH_MAX
 from interrupts.model import InterruptKind, InterruptStatus
@@ -61,10 +61,10 @@ def check_pagination(params: PaginationParams) -> PaginationParams:
     for field, value, most in (("page", params.page, None), ("per_page", params.per_page, LIST_LIMIT_MAX)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
             bound = "from 1" if most is None else f"from 1 to {most}"
-            raise ValidationError(f"{field}: {brief(value)} is not a number {bound}.", field=field)
+            raise ValidationError(f"{field}: {shown(value)} is not a number {bound}.", field=field)
     if params.page * params.per_page > PAGE_DEPTH_MAX:
         raise ValidationError(
-            f"page: number {brief(params.page)} is too deep. Page numbers reach {PAGE_DEPTH_MAX:,} interrupts; go on "
+            f"page: number {shown(params.page)} is too deep. Page numbers reach {PAGE_DEPTH_MAX:,} interrupts; go on "
             "from a page's cursor instead, or ask more narrowly.",
             field="page",
         )

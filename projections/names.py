@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection
 from typing import Any, Final
 
+from interrupts.errors import UnavailableError
 from interrupts.keys import Keys
 from interrupts.limits import SCAN_KEYS
+from interrupts.store.lanes import UnreachableError
 from interrupts.store.server import Server
 
 ALL: Final = ":*"
@@ -42,6 +44,9 @@ async def _by_server(server: Server, keys: Keys, partitions: Collection[int]) ->
         return [list(partitions)] if partitions else []
     found: dict[int, list[int]] = {}
     for partition in partitions:
-        lanes = await server.route.lanes(keys.slots[partition])
+        try:
+            lanes = await server.route.lanes(keys.slots[partition])
+        except UnreachableError as error:
+            raise UnavailableError(f"Redis is away: {error}. Called again, this goes on.") from error
         found.setdefault(id(lanes), []).append(partition)
     return list(found.values())
