@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from benchmarks import append, projections
+from benchmarks import append, projections, rates
 from benchmarks.figures import Figure
 
 Part = Callable[[float], AsyncIterator[Figure]]
@@ -17,4 +17,5 @@ Part = Callable[[float], AsyncIterator[Figure]]
 PARTS: Final[dict[str, Part]] = {
     "append": append.run,
     "projections": projections.run,
+    "rates": rates.run,
 }

@@ -6,16 +6,14 @@ use one blocking service at once; their calls travel in the same batches.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import update_wrapper
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from interrupts.connect import connect
+from interrupts.loop_thread import LoopThread
 from interrupts.positions import Position
 from interrupts.recorded import RecordedEvent
 from interrupts.service import InterruptService
@@ -24,71 +22,11 @@ from interrupts.store.reader import LogReader
 P = ParamSpec("P")
 R = TypeVar("R")
 
-THREAD_END_TIMEOUT_S: Final = 10.0
-CLOSED: Final = "The blocking service is closed: use it inside its `with` block."
-
-
-class _LoopThread:
-    """An event loop that runs in a thread, and callers that wait for it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._closing = False
-        self._lock = threading.Lock()  # between the last call that is let in and the end
-        self._thread = threading.Thread(target=self._loop.run_forever, name="interrupts", daemon=True)
-        self._thread.start()
-
-    def wait(self, call: Coroutine[Any, Any, R]) -> R:
-        """The call's result. Refuses to wait in the loop's own thread, and after the end: it would be for ever."""
-        if threading.current_thread() is self._thread:
-            call.close()
-            raise RuntimeError(
-                "A blocking call was made in the service's own thread, which it would block for ever. In async code "
-                "use `connect()`."
-            )
-        with self._lock:
-            if self._closing:
-                call.close()
-                raise RuntimeError(CLOSED)
-            future = asyncio.run_coroutine_threadsafe(call, self._loop)
-        try:
-            return future.result()
-        except CancelledError:
-            if self._closing:
-                raise RuntimeError(CLOSED) from None
-            raise
-        except BaseException:  # Ctrl-C above all: nobody waits for the call any more
-            future.cancel()
-            raise
-
-    def end(self, last: Coroutine[Any, Any, object] | None = None) -> None:
-        """Lets no more calls in, waits for a last one, ends those that are left, and stops the thread."""
-        with self._lock:
-            self._closing = True
-        try:
-            if last is not None:
-                asyncio.run_coroutine_threadsafe(last, self._loop).result()
-        finally:
-            asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(THREAD_END_TIMEOUT_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(THREAD_END_TIMEOUT_S)
-            if not self._thread.is_alive():
-                self._loop.close()
-
-
-async def _end_all() -> None:
-    """Cancels what still runs, such as a tail in another thread: whoever waits for it is told."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
-
 
 class _Blocking:
     """What the blocking faces share: the thread to wait for."""
 
-    def __init__(self, thread: _LoopThread) -> None:
+    def __init__(self, thread: LoopThread) -> None:
         self._thread = thread
 
 
@@ -113,7 +51,7 @@ def _log_call(
 class BlockingLogReader(_Blocking):
     """`service.log`, without async."""
 
-    def __init__(self, reader: LogReader, thread: _LoopThread) -> None:
+    def __init__(self, reader: LogReader, thread: LoopThread) -> None:
         super().__init__(thread)
         self._reader = reader
         self.partitions = reader.partitions
@@ -149,7 +87,7 @@ async def _next(events: Any) -> RecordedEvent:
 class BlockingInterruptService(_Blocking):
     """An `InterruptService` whose methods wait for their result. Make one with `interrupts.connect_blocking()`."""
 
-    def __init__(self, service: InterruptService, thread: _LoopThread) -> None:
+    def __init__(self, service: InterruptService, thread: LoopThread) -> None:
         super().__init__(thread)
         self._service = service
         self.log = BlockingLogReader(service.log, thread)
@@ -194,7 +132,7 @@ def _without_async(
     @contextmanager
     def connect_blocking(*args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingInterruptService]:
         """Like `connect()`, for code without async: `with connect_blocking() as service: ...`"""
-        thread = _LoopThread()
+        thread = LoopThread()
         last = None
         try:
             opened = connect(*args, **kwargs)

@@ -98,6 +98,12 @@ def check_flag(field: str, value: object) -> bool | None:
     raise ValidationError(f"{field}: must be True or False, not {shown(value)}.", field=field)
 
 
+def check_on_limit(value: object) -> None:
+    """What is to happen over the limit; None is fine."""
+    if value not in (None, "raise", "interrupt"):
+        raise ValidationError(f'on_limit: {shown(value)} is neither "raise" nor "interrupt".', field="on_limit")
+
+
 def check_version(value: object) -> int | None:
     """A version to compare with, or None."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 import msgspec
 
 from interrupts import schemas
-from interrupts.checks import check_id, check_ids, check_kind, check_optional_id, check_text
+from interrupts.checks import check_id, check_ids, check_kind, check_on_limit, check_optional_id, check_text
 from interrupts.commands import Create
 from interrupts.config import InterruptConfig
 from interrupts.contents import created_content
@@ -17,7 +17,10 @@ from interrupts.events import CreatedContent
 from interrupts.ids import keyed_id, new_command_id, new_id
 from interrupts.model import InterruptKind
 from interrupts.ports import Ports
+from interrupts.rate_rules import RateLimits
 from interrupts.terms import all_terms, fingerprint_of, settle
+
+OnLimit = Literal["raise", "interrupt"]
 
 
 class CreateOptions(TypedDict, total=False):
@@ -25,7 +28,9 @@ class CreateOptions(TypedDict, total=False):
 
     `ttl` or `ttl_seconds`: the time to live instead of the kind's. `auto_expire`: whether the deadline is enforced.
     `allowed_responses`: the fields an answer may use. `response_schema`: a JSON Schema that an answer must fit.
-    `idempotency_key`: the same key in the same session gives the same interrupt, however often it is sent.
+    `idempotency_key`: the same key in the same session gives the same interrupt, however often it is sent. `on_limit`:
+    what happens where the user may not create more for now: "raise" a `RateLimitedError`, or make an "interrupt" of the
+    kind `resource_exhausted` in its place, whose deadline is the time at which one more may be created.
     """
 
     ttl: timedelta | None
@@ -34,17 +39,22 @@ class CreateOptions(TypedDict, total=False):
     allowed_responses: Sequence[str] | None
     response_schema: dict[str, Any] | None
     idempotency_key: str | None
+    on_limit: OnLimit | None
 
 
+_UNSAID: Final = ("idempotency_key", "on_limit", "ttl", "ttl_seconds")
+"""Options that do not change what is made, or are said in another way."""
 _OPTIONS: Final = tuple(CreateOptions.__annotations__)
 
 
 class Creation:
     """Makes commands, with one set of configurations."""
 
-    def __init__(self, configs: Mapping[InterruptKind, InterruptConfig] | None, ports: Ports) -> None:
+    def __init__(
+        self, configs: Mapping[InterruptKind, InterruptConfig] | None, ports: Ports, limits: RateLimits | None = None
+    ) -> None:
         self._ports = ports
-        self.terms = all_terms(configs)
+        self.terms = all_terms(configs, limits)
 
     def command(
         self,
@@ -61,6 +71,7 @@ class Creation:
         """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant."""
         if options:
             options = _given(options)
+            check_on_limit(options.get("on_limit"))
         kind = check_kind(kind)
         check_ids(request_id, user_id, session_id)
         raw, content = created_content(check_text("question", question), check_text("message", message), data)
@@ -105,7 +116,7 @@ def _given(options: CreateOptions) -> CreateOptions:
 
 def _words(options: CreateOptions) -> dict[str, Any]:
     """The options as the caller said them; a time to live is the same however it is said."""
-    words = {name: value for name, value in options.items() if name not in ("idempotency_key", "ttl", "ttl_seconds")}
+    words = {name: value for name, value in options.items() if name not in _UNSAID}
     ttl, ttl_seconds = options.get("ttl"), options.get("ttl_seconds")
     words["ttl_s"] = ttl.total_seconds() if ttl is not None else None if ttl_seconds is None else float(ttl_seconds)
     return words

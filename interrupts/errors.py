@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from interrupts.model import FlowInterrupt
+    from interrupts.rates import RateLimitResult
 
 ConflictCode = Literal["resolved", "cancelled", "expired", "version", "idempotency", "full"]
 
@@ -63,6 +64,24 @@ class ConflictError(InterruptsError):
         super().__init__(message)
         self.interrupt = interrupt
         self.code = code
+
+
+class RateLimitedError(InterruptsError):
+    """The user has used up a limit. Nothing was written, and the call was not counted.
+
+    `result` says which limit, and `retry_after_seconds` after which time one such call passes.
+    """
+
+    http_status = 429
+
+    def __init__(self, message: str, *, result: RateLimitResult | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """The time after which one such call passes."""
+        return 0.0 if self.result is None else self.result.retry_after_seconds
 
 
 class UnavailableError(InterruptsError):

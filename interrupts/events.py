@@ -27,6 +27,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was decided for one interrupt when it was made.
 
     `webhook_event` None: the kind's own name. `fingerprint`: what the caller asked for, where a key was given.
+    `counted_in`: the groups whose rate limits it counts in; None: in that of all creations.
     """
 
     ttl_ms: int | None = None
@@ -39,6 +40,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     span_id: str | None = None
     response_schema: dict[str, Any] | None = None
     fingerprint: str | None = None
+    counted_in: tuple[str, ...] | None = msgspec.field(default=None, name="counted")
 
 
 class About(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -15,32 +15,25 @@ exactly one closes an interrupt, whoever crashes where:
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 
 from interrupts.checks import check_size
-from interrupts.codec import STATUS_LETTER, Line, encode
+from interrupts.codec import STATUS_LETTER, encode
 from interrupts.commands import Cancel, Command, Expire, Respond
-from interrupts.creation import CreateOptions, Creation
 from interrupts.decide import decide
 from interrupts.errors import (
-    AuthorizationError,
-    ConflictError,
     CorruptLogError,
-    InterruptsError,
-    NotConfirmedError,
     NotFoundError,
     UnavailableError,
-    ValidationError,
 )
 from interrupts.events import AnyEvent, Cancelled, Expired, Resolved
-from interrupts.evolve import State, as_of, evolve, fold
+from interrupts.evolve import State, evolve, fold
 from interrupts.ids import is_id, new_command_id
 from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX
-from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
+from interrupts.model import InterruptStatus
+from interrupts.outcomes import found, line_of, not_confirmed
 from interrupts.ports import Ports
-from interrupts.positions import Position
 from interrupts.schemas import fits_schema
 from interrupts.store.log import Appended, Log, Read
 
@@ -55,56 +48,10 @@ _GUARD_AND_STATUS = {
 class Execution:
     """Carries out commands on one log, and tells the ports what became of them."""
 
-    def __init__(self, log: Log, ports: Ports, creation: Creation, payload_bytes_max: int) -> None:
+    def __init__(self, log: Log, ports: Ports, payload_bytes_max: int) -> None:
         self._log = log
         self._ports = ports
-        self._creation = creation
         self._payload_bytes_max = payload_bytes_max
-
-    async def create(
-        self,
-        kind: InterruptKind | str,
-        request_id: str,
-        user_id: str,
-        session_id: str,
-        envelope_id: str | None,
-        question: str | None,
-        message: str | None,
-        data: dict[str, Any] | None,
-        options: CreateOptions,
-    ) -> FlowInterrupt:
-        """A new interrupt, or the one that its idempotency key has made before."""
-        try:
-            command, content = self._creation.command(
-                kind, request_id, user_id, session_id, envelope_id, question, message, data, options
-            )
-            event = decide(None, command, 0, fits_schema)
-            assert event is not None  # nothing is there yet, so there is something to do
-            raw = encode(event)
-            if len(raw) > self._payload_bytes_max:
-                parts = {"question": question, "message": message, "data": data, **options}
-                check_size(len(raw), self._payload_bytes_max, max(parts, key=lambda part: len(encode(parts[part]))))
-            terms = command.terms
-            appended = await self._log.append(command.id, raw, ttl_ms=terms.ttl_ms if terms.auto_expire else None)
-            if appended.sequence:
-                interrupt = evolve(None, _line(appended, event), appended.partition, content).interrupt
-                created = True
-            else:
-                assert appended.there is not None  # the script refuses a creation only with what is there
-                state = fold(appended.there, appended.partition)
-                self._found(state)
-                decide(state, command, appended.now_ms, fits_schema)  # refuses another body under the same key
-                event = state.created
-                # With our own command's id it was made by an attempt of ours whose reply was lost.
-                interrupt, created = as_of(state, appended.now_ms), event.about.command_id == command.command_id
-            if created and not self._ports.idle:
-                await self._ports.announce(interrupt, event)
-            if not appended.confirmed:
-                raise _not_confirmed(interrupt)
-            return interrupt
-        except InterruptsError as error:
-            self.tell_refusal("create", None, error)
-            raise
 
     async def carry_out(self, command: Command) -> tuple[State, AnyEvent | None, int]:
         """The state after the command, the event that it caused now (None: nothing to do), and the partition's time."""
@@ -119,11 +66,11 @@ class Execution:
                 assert step.state is not None
                 assert step.event is not None
                 answer = command.response if isinstance(step.event, Resolved) and isinstance(command, Respond) else None
-                after = evolve(step.state, _line(appended, step.event), appended.partition, answer)
+                after = evolve(step.state, line_of(appended, step.event), appended.partition, answer)
                 if not self._ports.idle:
                     await self._ports.announce(after.interrupt, step.event)
                 if not appended.confirmed:
-                    raise _not_confirmed(after.interrupt)
+                    raise not_confirmed(after.interrupt)
                 return after, step.event, appended.now_ms
             made = step(appended)
             if made is None:
@@ -138,7 +85,7 @@ class Execution:
         """The command has acted before, or there is nothing to expire."""
         state = step.state
         assert state is not None  # without a state there is something to do, or a refusal
-        self._found(state)
+        found(self._log, state)
         event = state.caused_by(step.command.command_id)
         if event is None:
             return state, None, step.now_ms
@@ -148,13 +95,8 @@ class Execution:
             await self._ports.announce(state.interrupt, event)
         confirmed = appended.confirmed if appended is not None else await self._log.confirmed(step.command.id)
         if not confirmed:
-            raise _not_confirmed(state.interrupt)
+            raise not_confirmed(state.interrupt)
         return state, event if ours else None, step.now_ms
-
-    def _found(self, state: State) -> None:
-        """What a call returns as done, be it done by an earlier one, its caller's next list shows."""
-        position = Position.parse(state.interrupt.position or "")
-        self._log.saw(position.partition, (position.ms, position.number))
 
     async def expire_partition(self, partition: int) -> int:
         """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""
@@ -181,18 +123,6 @@ class Execution:
             return False
         return event is not None
 
-    def tell_refusal(self, command: str, interrupt_id: object, error: InterruptsError) -> None:
-        """A refusal is worth a line, a fault a loud one."""
-        refusal = isinstance(error, ConflictError | AuthorizationError | ValidationError | NotFoundError)
-        self._ports.say(
-            "info" if refusal else "error",
-            "interrupt.refused" if refusal else "interrupt.failed",
-            command=command,
-            interrupt_id=None if interrupt_id is None else str(interrupt_id)[:64],
-            error=type(error).__name__,
-            why=str(error)[:500],
-        )
-
 
 class _Step(msgspec.Struct, gc=False):
     """One command on its way: decides on what is there, and remembers on what it has decided."""
@@ -214,15 +144,3 @@ class _Step(msgspec.Struct, gc=False):
         if len(raw) > self.payload_bytes_max:
             check_size(len(raw), self.payload_bytes_max, "reason" if isinstance(self.command, Cancel) else "response")
         return raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}"
-
-
-def _line(appended: Appended, event: AnyEvent) -> Line:
-    return Line(appended.stream_id, appended.now_ms, event, appended.sequence)
-
-
-def _not_confirmed(interrupt: FlowInterrupt) -> NotConfirmedError:
-    return NotConfirmedError(
-        f"Interrupt {interrupt.id} is written as {interrupt.status.value}, but its durability was not confirmed in "
-        "time. It is neither a success nor a failure: repeat the call with the same idempotency key or command id.",
-        interrupt=interrupt,
-    )

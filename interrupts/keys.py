@@ -77,7 +77,21 @@ def _tag(namespace: str, partition: int, partitions: int) -> str:
 class Keys:
     """The names of a namespace's keys. Two processes with the same namespace and partitions build the same ones."""
 
-    __slots__ = ("deadlines", "interrupts", "logs", "marks", "namespace", "partitions", "slots", "tags")
+    __slots__ = (
+        "counted",
+        "deadlines",
+        "exhausted",
+        "interrupts",
+        "limits",
+        "logs",
+        "marks",
+        "namespace",
+        "partitions",
+        "rates",
+        "reserved",
+        "slots",
+        "tags",
+    )
 
     def __init__(self, namespace: str, partitions: int) -> None:
         self.namespace = check_namespace(namespace)
@@ -88,6 +102,12 @@ class Keys:
         self.deadlines = tuple(f"{{{tag}}}:deadlines" for tag in self.tags)
         self.marks = tuple(f"{{{tag}}}:mark" for tag in self.tags)
         self.interrupts = tuple(f"{{{tag}}}:i:" for tag in self.tags)
+        # What is counted of a user is in the user's partition.
+        self.rates = tuple(f"{{{tag}}}:rate:" for tag in self.tags)
+        self.reserved = tuple(f"{{{tag}}}:reserved:" for tag in self.tags)
+        self.exhausted = tuple(f"{{{tag}}}:exhausted:" for tag in self.tags)
+        self.limits = tuple(f"{{{tag}}}:limits" for tag in self.tags)
+        self.counted = tuple(f"{{{tag}}}:counted" for tag in self.tags)
 
     def partition_of_id(self, interrupt_id: str) -> int:
         """Where this interrupt lives."""
@@ -96,6 +116,10 @@ class Keys:
     def partition_of_session(self, session_id: str) -> int:
         """Where everything of this session lives."""
         return partition_of_session(session_id, self.partitions)
+
+    def partition_of_user(self, user_id: str) -> int:
+        """Where it is counted what this user does."""
+        return partition_of_session(user_id, self.partitions)
 
     def interrupt(self, interrupt_id: str) -> str:
         """The key of one interrupt."""

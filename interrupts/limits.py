@@ -101,3 +101,20 @@ WORKER_LEASE_S: Final = 5.0
 """For how long a process counts as being there after it last said so: then others take its work."""
 WORKER_BEAT_S: Final = 1.0
 """How often it says so."""
+
+# Rate limits.
+RATE_LIMIT_MAX: Final = 1_000_000_000
+"""The highest limit, and the highest cost of a call."""
+RATE_RULES_MAX: Final = 1_000
+"""Patterns that the limits by endpoint may have."""
+RATE_ENDPOINTS_KNOWN_MAX: Final = 10_000
+"""Endpoints for which a process remembers what holds there."""
+RATE_CALL_TIMEOUT_S: Final = 2.0
+"""How long a check keeps trying before it says that Redis is away; `connect(call_timeout_s=…)` changes it."""
+RATE_ATTEMPT_TIMEOUT_S: Final = 1.0
+RATE_ASK_AGAIN_S: Final = 1.0
+"""How long requests pass, or are refused, without asking a limiter that was away a moment ago."""
+RESERVATION_MAX_S: Final = 30.0
+"""How long after a creation was let in it may be appended. Later it is let in anew, or refused."""
+RESERVE_AGAIN_MAX: Final = 3
+"""How often a creation is let in anew because it was not appended in time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse
+from interrupts.rates import RateLimitConfig, RateLimitResult
 
 
 @runtime_checkable
@@ -58,6 +59,20 @@ class OTelAdapterProtocol(Protocol):
 
     def get_trace_context(self, request_id: str) -> Any | None:
         """Something with `trace_id` and `span_id`, as attributes or keys, or None."""
+
+
+@runtime_checkable
+class RateLimiterProtocol(Protocol):
+    """A rate limiter, as code that only uses it should ask for it. `RateLimiter` is one."""
+
+    def check_rate_limit(self, user_id: str, endpoint: str) -> RateLimitResult:
+        """Check if a request is allowed under rate limits."""
+
+    def set_user_limits(self, user_id: str, config: RateLimitConfig) -> None:
+        """Set rate limits for a specific user."""
+
+    def get_user_limits(self, user_id: str) -> RateLimitConfig | None:
+        """Get rate limits for a specific user."""
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from interrupts.codec import decode_lines
 from interrupts.commands import Cancel, Respond
 from interrupts.config import InterruptConfig
 from interrupts.contents import resolved_content
-from interrupts.creation import CreateOptions, Creation
+from interrupts.creation import CreateOptions, Creation, OnLimit
 from interrupts.creators import Creators
 from interrupts.decide import lost
 from interrupts.errors import (
@@ -26,13 +26,18 @@ from interrupts.errors import (
 from interrupts.events import AnyEvent, Expired
 from interrupts.evolve import State, as_of, fold
 from interrupts.execution import Execution
+from interrupts.gate import Gate
 from interrupts.ids import is_id, new_command_id
 from interrupts.limits import PAYLOAD_BYTES_MAX, VIEW_WAIT_S
 from interrupts.listing import Listing
 from interrupts.lists import Lists
+from interrupts.making import Making
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse
+from interrupts.outcomes import tell_refusal
 from interrupts.ports import Ports
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
+from interrupts.rate_rules import RateLimits, check_limits
+from interrupts.rates import RateLimitConfig
 from interrupts.recorded import RecordedEvent, recorded
 from interrupts.store.log import Log
 from interrupts.store.lookup import ViewLookup
@@ -61,6 +66,7 @@ class InterruptService(Creators, Lists):
         log: Log | None = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         view_wait_s: float = VIEW_WAIT_S,
+        limits: RateLimitConfig | RateLimits | None = None,
     ) -> None:
         ports = Ports(db=db, logger=logger, webhook_service=webhook_service, otel_adapter=otel_adapter)
         self._log = self.store = log or memory_log()
@@ -71,8 +77,12 @@ class InterruptService(Creators, Lists):
         self._listing = Listing(
             self._log, ViewLookup(self._keys, self._log.server, self._log.wrote, self._log.forget, wait_s=view_wait_s)
         )
-        self._execution = Execution(self._log, ports, Creation(configs, ports), payload_bytes_max)
-        self._make = self._execution.create
+        checked = None if limits is None else check_limits(limits)
+        self._gate = None if checked is None else Gate(self._log, checked)
+        self._ports = ports
+        self._execution = Execution(self._log, ports, payload_bytes_max)
+        making = Making(self._log, ports, Creation(configs, ports, checked), self._gate, payload_bytes_max)
+        self._make = making.create
         self.log = LogReader(self._log.keys, self._log.server, ports.say)
         """Reading the log: ranges, the last position, tails."""
 
@@ -93,14 +103,16 @@ class InterruptService(Creators, Lists):
         allowed_responses: Sequence[str] | None = None,
         response_schema: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
+        on_limit: OnLimit | None = None,
     ) -> FlowInterrupt:
         """A new interrupt, in the log when this returns.
 
         With an `idempotency_key` that its session has seen: the first interrupt as it now is. Raises
-        `ValidationError`; `ConflictError` for a key used again with another body; `UnavailableError`.
+        `ValidationError`; `ConflictError` for a key used again with another body; `RateLimitedError`, where the service
+        has limits, unless `on_limit` is "interrupt" (see `CreateOptions`); `UnavailableError`.
         """
         options = _NOTHING
-        given = (ttl, ttl_seconds, auto_expire, allowed_responses, response_schema, idempotency_key)
+        given = (ttl, ttl_seconds, auto_expire, allowed_responses, response_schema, idempotency_key, on_limit)
         if given != _ALL_NONE:
             options = CreateOptions(
                 ttl=ttl,
@@ -109,6 +121,7 @@ class InterruptService(Creators, Lists):
                 allowed_responses=allowed_responses,
                 response_schema=response_schema,
                 idempotency_key=idempotency_key,
+                on_limit=on_limit,
             )
         return await self._make(kind, request_id, user_id, session_id, envelope_id, question, message, data, options)
 
@@ -161,7 +174,7 @@ class InterruptService(Creators, Lists):
         except NotFoundError:
             return None
         except InterruptsError as error:
-            self._execution.tell_refusal("respond", interrupt_id, error)
+            tell_refusal(self._ports, "respond", interrupt_id, error)
             raise
 
     async def cancel(
@@ -188,7 +201,7 @@ class InterruptService(Creators, Lists):
         except NotFoundError:
             return None
         except InterruptsError as error:
-            self._execution.tell_refusal("cancel", interrupt_id, error)
+            tell_refusal(self._ports, "cancel", interrupt_id, error)
             raise
 
     async def expire_pending(self) -> int:
@@ -201,6 +214,8 @@ class InterruptService(Creators, Lists):
 
     async def aclose(self) -> None:
         """Sends what was handed over, and closes the connections. `connect()` does this at the end of its block."""
+        if self._gate is not None:
+            await self._gate.drain()
         await self._log.drain()
         await self._log.server.close()
 

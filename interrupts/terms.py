@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from interrupts.checks import check_answer_fields, check_flag, check_id, check_ttl_ms
 from interrupts.codec import encode_sorted
 from interrupts.config import WEBHOOK_EVENT_OF_KIND, InterruptConfig, merged
 from interrupts.errors import ValidationError
 from interrupts.events import Terms
 from interrupts.model import InterruptKind
+from interrupts.rate_rules import CREATE, RateLimits
 
 
 def default_terms(kind: InterruptKind, config: InterruptConfig) -> Terms:
@@ -29,9 +32,17 @@ def default_terms(kind: InterruptKind, config: InterruptConfig) -> Terms:
         raise ValidationError(f"configs[{kind.value}]: {error}", field="configs") from None
 
 
-def all_terms(configs: Mapping[InterruptKind, InterruptConfig] | None) -> dict[InterruptKind, Terms]:
-    """The default terms of every kind, under these configurations. Raises `ValidationError`."""
-    return {kind: default_terms(kind, config) for kind, config in merged(configs).items()}
+def all_terms(
+    configs: Mapping[InterruptKind, InterruptConfig] | None, limits: RateLimits | None = None
+) -> dict[InterruptKind, Terms]:
+    """The default terms of every kind, under these configurations and limits. Raises `ValidationError`."""
+    terms = {kind: default_terms(kind, config) for kind, config in merged(configs).items()}
+    if limits is not None:
+        for kind, own in terms.items():
+            groups = tuple(rule.group for rule in limits.rules_of_creation(kind))
+            if groups != (CREATE,):
+                terms[kind] = msgspec.structs.replace(own, counted_in=groups)
+    return terms
 
 
 def _webhook_event(kind: InterruptKind, config: InterruptConfig) -> str | None:
@@ -66,6 +77,7 @@ def settle(
         trace_id=trace_id,
         span_id=span_id,
         response_schema=response_schema,
+        counted_in=default.counted_in,
     )
 
 

@@ -24,15 +24,20 @@ from interrupts.limits import CHECKPOINT_EVENT_BYTES
 
 
 class View(msgspec.Struct, frozen=True):
-    """A view's name, and the version of its keys and of what is in them."""
+    """A view's name, and the version of its keys and of what is in them.
+
+    `crosses`: what is folded from one partition is kept in others, too.
+    """
 
     name: str
     version: int
+    crosses: bool = False
 
 
 PENDING: Final = View("pending", 1)
 CLOSED: Final = View("closed", 1)
 COUNTS: Final = View("counts", 1)
+RATES: Final = View("rates", 1, crosses=True)
 
 COUNTED: Final = "counted"
 """The key of the counts: a hash with a number for each `<kind>:<status>`."""

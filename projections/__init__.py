@@ -39,8 +39,9 @@ from projections.closed import Closed
 from projections.counts import Counts
 from projections.pending import Pending
 from projections.projection import Projection
+from projections.rates import Rates
 
-PROJECTIONS: Final[Sequence[Projection]] = (Pending(), Closed(), Counts())
+PROJECTIONS: Final[Sequence[Projection]] = (Pending(), Closed(), Counts(), Rates())
 """Those that every worker runs."""
 
 __all__ = ["PROJECTIONS", "Projection"]

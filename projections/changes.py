@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
+
 Command = tuple[str, Sequence[str], Sequence[Any]]
 """the command, the keys (within the view), and the arguments after the key"""
 
@@ -18,18 +20,29 @@ COUNT_MAX: Final = 2**53
 """The largest number that is counted by, or up to: what Redis's Lua holds exactly."""
 
 
+class Creation(msgspec.Struct, frozen=True, gc=False):
+    """A creation to be counted in the user's partition, in each of these groups, as made at this place of the log."""
+
+    user_id: str
+    interrupt_id: str
+    groups: tuple[str, ...]
+    place: tuple[int, int]
+
+
 class Changes:
     """Changes of one view in one partition, gathered while events are folded.
 
-    All but `count` say what shall be, not what to do: said again, they change nothing.
+    All but `count` say what shall be, not what to do: said again, they change nothing. `creations` are counted
+    elsewhere, by a view that `crosses`.
     """
 
-    __slots__ = ("_counts", "arguments", "keys", "length")
+    __slots__ = ("_counts", "arguments", "creations", "keys", "length")
 
     def __init__(self) -> None:
         self.length = 0
         self.keys: list[str] = []
         self.arguments: list[Any] = []
+        self.creations: list[Creation] = []
         self._counts: dict[tuple[str, str], int] = {}
 
     def put(self, keys: Sequence[str], member: str, score: int) -> None:
@@ -65,11 +78,16 @@ class Changes:
             raise ValueError(f"can't count by {by!r:.64}: give a whole number of at most {COUNT_MAX}")
         self._counts[key, field] = self._counts.get((key, field), 0) + by
 
+    def created(self, creation: Creation) -> None:
+        """One more creation of a user."""
+        self.creations.append(creation)
+
     def add(self, later: Changes) -> None:
         """Further changes, after these."""
         self.length += later.length
         self.keys += later.keys
         self.arguments += later.arguments
+        self.creations += later.creations
         for counted, by in later._counts.items():
             self._counts[counted] = self._counts.get(counted, 0) + by
 

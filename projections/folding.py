@@ -45,6 +45,11 @@ class Stretch(msgspec.Struct):
     """Whether all can be read, and no number is missing."""
 
     @property
+    def lines(self) -> list[Line]:
+        """Those that can be read."""
+        return [event for event in self.events if isinstance(event, Line)]
+
+    @property
     def first(self) -> int:
         """The number of the first one."""
         return self.events[0].sequence or 0

@@ -24,19 +24,22 @@ from projections.follower import Follower
 from projections.loading import Building
 from projections.progress import Meter, Report
 from projections.projection import Projection, check_projections
+from projections.rates_mend import mend_rates
 from projections.store import Standing, Views
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
     """What was done: how many events were folded, and how many keys of old generations thrown away.
 
-    `resumed`: an earlier rebuild had been interrupted, and this call has finished that one.
+    `resumed`: an earlier rebuild had been interrupted, and this call has finished that one. `mended`: of a view that
+    crosses partitions, how many of its counts were not as the log says, and were put right.
     """
 
     view: str
     events: int
     keys_dropped: int
     resumed: bool = False
+    mended: int = 0
 
 
 def named(view: str, projections: Sequence[Projection]) -> Projection:
@@ -62,7 +65,7 @@ async def rebuild(
     if an event can't be folded, or if the view has a younger version than this library; `UnavailableError`.
     """
     projection = named(view, projections)
-    views = Views(service.store)
+    views = Views(service.store, service.say)
     everywhere = range(views.keys.partitions)
     before = await views.standings([view], everywhere)
     begun_before = {standing.partition for standing in before if _is_building(standing, projection.view.version)}
@@ -82,7 +85,10 @@ async def rebuild(
         for generation in standing.card.building:
             if generation.number == begun[standing.partition]:
                 raise _not_built(view, standing.partition, generation)
-    return Rebuilt(view, meter.done, await views.sweep(view, everywhere), resumed)
+    events, mended = meter.done, 0
+    if projection.view.crosses:
+        mended = await mend_rates(service, Meter(f"mending {view}", events, report))
+    return Rebuilt(view, events, await views.sweep(view, everywhere), resumed, mended)
 
 
 def _is_building(standing: Standing, version: int) -> bool:

@@ -8,10 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from interrupts.keys import Keys
+from interrupts.ports import Ports
 from interrupts.scripts import script
 from interrupts.store.log import Log
 from interrupts.store.server import ScriptCall
 from interrupts.views import Card
+from projections.counting import Counting, Say, with_targets
 from projections.folding import Folded
 from projections.names import key_names
 from projections.units import Unit
@@ -22,6 +24,7 @@ BEGIN: Final = script("begin")
 
 Section = tuple[Unit, Folded, str]
 """What was folded into a unit, and by whom it may take over, if it may."""
+default_say: Final[Say] = Ports().say
 Outcome = int | bytes | Exception
 """As `apply.lua` has it: 1 done and live, 0 done; the checkpoint that is there instead; an error."""
 
@@ -41,9 +44,10 @@ class Standing(msgspec.Struct, frozen=True):
 class Views:
     """All views of one namespace."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, say: Say = default_say) -> None:
         self.keys: Keys = log.keys
         self.server = log.server
+        self._counting = Counting(log.keys, log.server, say)
 
     async def standings(self, views: Sequence[str], partitions: Iterable[int]) -> list[Standing]:
         """How these views stand, partition by partition. Raises `UnavailableError`, `CorruptLogError`."""
@@ -77,18 +81,21 @@ class Views:
         All units must be of one partition, or the namespace on one server. Raises `UnavailableError`.
         """
         keys = self.keys
+        for unit, folded, _ in sections:
+            if unit.projection.view.crosses:  # first of all: the checkpoint moves when they are counted
+                await self._counting.step(unit, folded)
         names: list[str] = []
         args: list[Any] = [len(sections)]
-        for unit, folded, whole in sections:
+        own = [with_targets(folded.changes, keys) for _, folded, _ in sections]
+        for (unit, folded, whole), changes in zip(sections, own, strict=True):
             names += (keys.logs[unit.partition], keys.card(unit.partition, unit.name))
             stopped = msgspec.json.encode(folded.stopped) if folded.stopped else b""
-            changes = folded.changes
             args += (unit.generation, unit.at.encode(), folded.to.encode(), whole, stopped)
             args += (changes.length, len(changes.keys), len(changes.arguments))
-        for unit, folded, _ in sections:
+        for (unit, _, _), changes in zip(sections, own, strict=True):
             begin = keys.generation(unit.partition, unit.name, unit.generation)
-            names += [begin + key for key in folded.changes.keys]
-            args += folded.changes.arguments
+            names += [begin + key for key in changes.keys]
+            args += changes.arguments
         slot = keys.slots[sections[0][0].partition]
         outcomes: list[Outcome] = (await self.server.run(APPLY, slot, names, args, derived=True)).reply
         return outcomes

@@ -18,6 +18,7 @@ from projections.interrupts_check import check_interrupts
 from projections.names import key_names
 from projections.progress import Meter, Report
 from projections.projection import Projection
+from projections.rates_check import RatesCheck
 from projections.rebuild import named
 from projections.store import Views
 from projections.view_check import Difference, check_view
@@ -61,7 +62,8 @@ async def verify(
     partitions = range(store.keys.partitions)
     standings = await store.standings([projection.view.name for projection in chosen], partitions)
     lasts = {standing.partition: standing.last_sequence for standing in standings}
-    folds = len(chosen) + 1  # the log is folded once for each view, and once for the interrupts
+    # The log is folded once for each view, once for the interrupts, and once more for what is in other partitions.
+    folds = len(chosen) + 1 + sum(projection.view.crosses for projection in chosen)
     meter = Meter("comparing", folds * sum(lasts.values()), report)
     found = Verified()
 
@@ -84,5 +86,7 @@ async def verify(
             before = meter.done
             found.interrupts += await check_interrupts(store, partition, there.pop(partition), meter, differs)
             found.events += meter.done - before
+    if any(projection.view.crosses for projection in chosen):
+        found.keys += await RatesCheck(store, meter, differs).run()
     meter.tell()
     return found

@@ -11,6 +11,7 @@ import msgspec
 
 from interrupts.scripts import script
 from interrupts.views import Checkpoint, Generation, Stopped
+from projections.counting import with_targets
 from projections.folding import Entry, fold, stretch
 from projections.model import Model
 from projections.progress import Meter
@@ -81,7 +82,7 @@ class _Expected:
         """Folds up to the goal, or to where it can't be folded any further."""
         async for found in entries(self._views, self._partition, self.at.stream_id, goal.stream_id):
             folded = fold(self._projection, self.at, self._skipped, stretch(self._partition, found))
-            self.model.apply(folded.changes)
+            self.model.apply(with_targets(folded.changes, self._views.keys))
             self.at, self.stopped = folded.to, folded.stopped
             meter.add(len(found))
             if self.stopped is not None:

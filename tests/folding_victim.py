@@ -29,7 +29,8 @@ from workers import running
 
 YOUNGER: Final = (*PROJECTIONS, Notes(2))
 """What it folds: a version of the notes that is younger than what is there."""
-SCRIPTS: Final = {script(name).sha: name for name in ("apply", "begin", "views", "attend")}
+SENT: Final = ("apply", "begin", "views", "attend", "count", "tallied", "mend", "settle")
+SCRIPTS: Final = {script(name).sha: name for name in SENT}
 COMMANDS: Final = {"XREAD": "read", "UNLINK": "unlink", "HDEL": "unmark"}
 PARTITIONS: Final = 2
 
@@ -49,8 +50,10 @@ class Death:
 
 
 def what_is(command: Command) -> str:
-    """What a command is for: a step's name, or ""."""
+    """What a command is for: a step's name, or "". To `move` is to apply the checkpoint of what was counted."""
     name = SCRIPTS.get(command[1], "") if command[0] == "EVALSHA" else COMMANDS.get(command[0], "")
+    if name == "apply" and all(key.endswith(":view:rates") for key in command[4 : 3 + int(command[2]) : 2]):
+        return "move"
     return "leave" if name == "attend" and command[-1] == 0 else name
 
 
@@ -101,6 +104,7 @@ async def main(url: str, namespace: str, step: str, time: str) -> None:
                 while (await standing(service, "notes", partition)).card.dropping:  # noqa: ASYNC110 - it asks Redis
                     await asyncio.sleep(0.005)
         await rebuild(service, "pending", from_start=True)
+        await rebuild(service, "rates", from_start=True)
     print("survived", flush=True)
 
 

@@ -8,19 +8,20 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from interrupts import FlowInterrupt, InterruptKind, InterruptResponse, InterruptService
+from interrupts import FlowInterrupt, InterruptKind, InterruptResponse, InterruptService, RecordedEvent
 from projections import Projection
 from projections.follower import Follower
 from projections.loading import Current
 from projections.store import Views
 from tests.conftest import until_expired, whole_log
 from tests.notes import ALL
-from tests.plain_views import PLAIN
+from tests.plain_views import PLAIN, targets
+from tests.tallies import Cells, counted
 from tests.view_standing import names, standing
 
-Held = dict[str, float] | dict[str, str]
+Held = dict[str, float] | dict[str, str] | Cells
 Dump = dict[tuple[str, int], dict[str, Held]]
-"""By view and partition: what each key of the live generation holds."""
+"""By view and partition: what each key of the live generation holds; of `rates`, what is counted of users there."""
 ANYTHING = InterruptResponse(data={"a": 1})
 KINDS = (InterruptKind.CHECKPOINT, InterruptKind.TIMEOUT)
 STEPS_MAX = 5_000
@@ -88,11 +89,15 @@ async def dump(service: InterruptService, projections: Iterable[Projection] = AL
     for projection in projections:
         view = projection.view.name
         for partition in range(service.log.partitions):
+            held: dict[str, Held] = {}
+            if projection.view.crosses:
+                held |= await counted(service, partition)
             live = (await standing(service, view, partition)).card.live
             if live is None:
+                if held:
+                    found[view, partition] = held
                 continue
             begin, slot = keys.generation(partition, view, live.number), keys.slots[partition]
-            held: dict[str, Held] = {}
             for name in await names(service, partition, view):
                 assert name.startswith(begin), f"{name} is not of the live generation {live.number}"
                 if await server.command(slot, "TYPE", name) in (b"zset", "zset"):
@@ -109,13 +114,23 @@ async def dump(service: InterruptService, projections: Iterable[Projection] = AL
 
 async def expected(service: InterruptService, projections: Iterable[Projection] = ALL) -> Dump:
     """What the live views must hold, by a plain loop over the log."""
+    return plainly(service, await whole_log(service), projections)
+
+
+def plainly(service: InterruptService, log: Sequence[RecordedEvent], projections: Iterable[Projection] = ALL) -> Dump:
+    """What views must hold of such a log: a view that crosses partitions by user, another by session."""
     found: Dump = {}
-    log = await whole_log(service)
+    partition_of = service.log.partition_of
     for projection in projections:
+        view, plain = projection.view, PLAIN[projection.view.name]
         for partition in range(service.log.partitions):
-            events = [event for event in log if service.log.partition_of(event.session_id) == partition]
-            held = PLAIN[projection.view.name](events)
-            found[projection.view.name, partition] = {key: there for key, there in held.items() if there}
+            here = [event for event in log if partition_of(event.session_id) == partition]
+            if view.crosses:
+                held = plain([event for event in log if partition_of(event.user_id) == partition])
+                held |= targets(here, partition_of)
+            else:
+                held = plain(here)
+            found[view.name, partition] = {key: there for key, there in held.items() if there}
     return found
 
 

@@ -81,8 +81,10 @@ def returned(name: str) -> Section:
 
 
 def fits(name: str, call: Call, reply: Any) -> bool:
-    """Whether the reply to a call is as long as the header says."""
+    """Whether the reply to a call is as long as the header says. One that says of nothing has no reply."""
     length = len(reply) if isinstance(reply, list) else 1
     names = [one for scope, said in returned(name).items() for one in said * len(call.get(scope, ()))]
+    if not names:
+        return reply is None
     least = sum(not one.endswith("...") for one in names)
     return length == least or (length > least and least < len(names))

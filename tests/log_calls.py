@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from interrupts.connect import _settle_partitions
 from interrupts.keys import meta_key
+from interrupts.open_log import _settle_partitions
 from interrupts.store.log import Log
 from tests.headers import Call
 from tests.recording import KEYS, Recorder

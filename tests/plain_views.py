@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from interrupts import RecordedEvent
+from interrupts import Position, RecordedEvent
+from tests.tallies import Counter
 
 NEWEST: Final = 3
 """How many of a session `Notes` keeps."""
@@ -65,4 +66,24 @@ def notes(events: Sequence[RecordedEvent]) -> dict[str, Any]:
     return {"waits": waits, "users": {user: str(number) for user, number in users.items()}, **new}
 
 
-PLAIN: Final = {"pending": pending, "closed": closed, "counts": counts, "notes": notes}
+def rates(events: Sequence[RecordedEvent]) -> dict[str, Any]:
+    """The creations of each user in each group that they say, or in that of all; some say that they are in none."""
+    counter = Counter()
+    for event in events:
+        if event.version == 1:
+            groups = event.terms.get("counted")
+            for group in ["interrupts.create"] if groups is None else groups:
+                counter.add(event.user_id, group, Position.parse(event.position).ms)
+    return dict(counter.cells)
+
+
+def targets(events: Sequence[RecordedEvent], partition_of: Callable[[str], int]) -> dict[str, Any]:
+    """The place of the last creation of a partition that was counted in each partition, its own among them."""
+    places = {}
+    for event in events:
+        if event.version == 1 and event.terms.get("counted") != ():
+            places[str(partition_of(event.user_id))] = event.position.partition(":")[2].replace("-", " ")
+    return {"targets": places}
+
+
+PLAIN: Final = {"pending": pending, "closed": closed, "counts": counts, "rates": rates, "notes": notes}

@@ -94,8 +94,9 @@ async def _names(service: InterruptService, partition: int) -> list[str]:
 
 
 async def _primary(service: InterruptService, partition: int) -> list[str]:
-    """The names of all keys of a partition but those of the views."""
-    views = f"{{{service.store.keys.tags[partition]}}}:view:"
+    """The names of all keys of a partition but those of the views; what is counted of users is one."""
+    keys = service.store.keys
+    views = f"{{{keys.tags[partition]}}}:view:", keys.rates[partition], keys.counted[partition]
     return [name for name in await _names(service, partition) if not name.startswith(views)]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from interrupts.keys import Keys
+from interrupts.rings import Tally
 from interrupts.scripts import Script
 from interrupts.store.memory import memory_route
 from interrupts.store.server import Confirmation, ScriptCall, Server, Written
@@ -13,6 +15,18 @@ from interrupts.views import CLOSED, COUNTS, PENDING, Checkpoint, View
 from tests.events import created, packed
 
 KEYS = Keys("scripts", 16)
+COUNTED_USERS = {
+    partition: next(f"u{n}" for n in range(10_000) if KEYS.partition_of_user(f"u{n}") == partition)
+    for partition in (3, 0, 15)
+}
+"""By partition a user of whom something is counted."""
+GROUPS = ("g", "h")
+RESERVED = "an interrupt"
+"""What each of them has a reservation for."""
+_made = Tally.parse(None)
+_made.add(int(time.time() * 1000))
+TALLY = _made.text(_made.last_ms).encode()
+"""What is counted of each in the first group."""
 LISTED = [created("3abc" + letter * 28, kind="checkpoint", session="s") for letter in "ef"]
 
 
@@ -49,11 +63,16 @@ def within(view: View, partition: int, key: str) -> str:
 
 
 def prepared() -> Iterator[tuple[Any, ...]]:
-    """The commands that make what scripts find: views that are live, and in partition 3 interrupts in two indexes."""
+    """The commands that make what scripts find: views that are live, users of whom something is
+    counted, and in partition 3 interrupts in two indexes."""
     for partition in (0, 3, 15):
         for view in (PENDING, COUNTS, CLOSED):
             fields = ("live", "1", "last", "1", "1:version", view.version, "1:at", Checkpoint().encode())
             yield "HSET", KEYS.card(partition, view.name), *fields
+    for partition, user in COUNTED_USERS.items():
+        yield "HSET", KEYS.rates[partition] + user, "+g", TALLY, "=g", TALLY
+        yield "ZADD", KEYS.reserved[partition] + user, 5, RESERVED
+        yield "HSET", KEYS.counted[partition], 3, "5 0"
     for number, event in enumerate(LISTED, 7):
         yield "SET", KEYS.interrupt(event.id), packed((event, f"{number}-0"))
         for key in ("session:s", "kind:checkpoint"):

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.figures import Figure, Pair, Target
 from benchmarks.measuring import PAIRS_MIN
 from benchmarks.parts import PARTS
+from benchmarks.rates_peers import require
 from benchmarks.shape import CONTENT_BYTES, content
 from benchmarks.table import table
 from tests.servers import wait_until
@@ -36,6 +37,15 @@ FIGURES = {
         "projections.page",
         "projections.page_growth",
         "projections.rebuild",
+    ],
+    "rates": [
+        "rates.check_512",
+        "rates.check_512_light",
+        "rates.check_lone",
+        "rates.rejected",
+        "rates.memory",
+        "rates.memory_light",
+        "rates.accuracy",
     ],
 }
 """Names that others compare over time: they don't change."""
@@ -87,6 +97,13 @@ def test_a_part_prints_its_figures_as_json_and_as_a_table(part: str, tmp_path: P
         assert ("met" if figure["met"] else "missed") in rows[0]
         assert f"{figure['figure']}  pair 1 of" in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_others_the_rates_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends and says how to install them: a comparison with nobody is none."""
+    monkeypatch.setattr("benchmarks.rates_peers.find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=r"not installed: limits, throttled-py\. .* -e '\.\[bench\]'"):
+        require()
 
 
 def test_an_unknown_part_is_refused_with_the_names_of_the_parts(tmp_path: Path) -> None:

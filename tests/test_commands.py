@@ -25,6 +25,7 @@ from tests.servers import RedisServer
 from tests.test_tour import run
 from workers.__main__ import main
 
+VIEWS = ["pending", "closed", "counts", "rates"]
 HEADER = ["view", "events", "behind", "seconds", "state"]
 
 
@@ -72,14 +73,14 @@ def test_a_tired_operator_s_way(shared_server: RedisServer, namespace: str, tmp_
     prepared(shared_server, namespace, some_work)
     behind = ask("lag").splitlines()
     assert behind[0].split() == HEADER
-    assert [line.split()[:2] for line in behind[1::2]] == [["pending", "5"], ["closed", "5"], ["counts", "5"]]
+    assert [line.split()[:2] for line in behind[1::2]] == [[view, "5"] for view in VIEWS]
     assert behind[2].strip() == "partition 0: none: no worker has folded it yet: python -m workers run"
     assert ask("rebuild", "pending") == "pending: built again from 5 events, and live; 0 old keys removed\n"
     assert "counts" in ask("verify", code=1)
-    for view in ("closed", "counts"):
+    for view in VIEWS[1:]:
         ask("rebuild", view)
-    assert [line.split()[-1] for line in ask("lag").splitlines()[1:]] == ["live"] * 3
-    equal = "5 events, 6 keys of views, 4 interrupts: all as the log says\n"
+    assert [line.split()[-1] for line in ask("lag").splitlines()[1:]] == ["live"] * len(VIEWS)
+    equal = "5 events, 8 keys of views, 4 interrupts: all as the log says\n"
     assert ask("verify") == equal
     prepared(shared_server, namespace, damage)
     found = ask("verify", "pending", code=1).splitlines()
@@ -87,7 +88,7 @@ def test_a_tired_operator_s_way(shared_server: RedisServer, namespace: str, tmp_
     assert "the log says 2, stored is nothing" in found[0]
     assert found[1:] == ["5 events, 4 keys of views, 4 interrupts: 1 difference"]
     assert ask("rebuild", "pending", "--from-start").endswith("live; 4 old keys removed\n")
-    assert ask("verify", "pending", "closed", "counts") == equal
+    assert ask("verify", *VIEWS) == equal
 
 
 def test_a_stop_is_shown_and_skipped(shared_server: RedisServer, namespace: str, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_json_has_what_the_python_calls_return(shared_server: RedisServer, names
     prepared(shared_server, namespace, some_work, fold, damage)
     ran = run(tmp_path, "lag", "--json", "--namespace", namespace, url=shared_server.url)
     found = msgspec.json.decode(ran.stdout)
-    assert [set(one) for one in found] == [{*Lag.__struct_fields__}] * 3
+    assert [set(one) for one in found] == [{*Lag.__struct_fields__}] * len(VIEWS)
     assert msgspec.convert(found, list[Lag])[0] == Lag("pending", 0, 0, 0.0, "live")
     ran = run(tmp_path, "verify", "--json", "--namespace", namespace, url=shared_server.url)
     assert ran.returncode == 1
@@ -141,8 +142,8 @@ def test_json_has_what_the_python_calls_return(shared_server: RedisServer, names
 
 
 REFUSED = {
-    ("rebuild", "pendign"): "rebuild: view: there is no 'pendign'. There are: pending, closed, counts.",
-    ("verify", "pending", "x"): "verify: view: there is no 'x'. There are: pending, closed, counts.",
+    ("rebuild", "pendign"): "rebuild: view: there is no 'pendign'. There are: pending, closed, counts, rates.",
+    ("verify", "pending", "x"): "verify: view: there is no 'x'. There are: pending, closed, counts, rates.",
     ("skip", "x", "0:1-1"): "skip: view: there is no 'x'.",
     ("skip", "pending", "zero"): "skip: position: 'zero' is not of the form",
     ("lag", "--namespace", "a b"): "lag: namespace: 'a b' can't be one.",

@@ -25,7 +25,6 @@ from interrupts.codec import (
     decode_lines,
     encode,
 )
-from interrupts.connect import _Meta
 from interrupts.creation import Creation
 from interrupts.errors import CorruptLogError
 from interrupts.events import (
@@ -42,6 +41,7 @@ from interrupts.events import (
     Terms,
 )
 from interrupts.evolve import fold
+from interrupts.open_log import _Meta
 from interrupts.ports import Ports
 from interrupts.store.memory import memory_log
 from interrupts.terms import fingerprint_of

@@ -20,6 +20,7 @@ PURE = {
     *("model", "config", "errors", "ids", "keys", "positions", "commands", "events", "codec", "evolve", "decide"),
     *("checks", "contents", "terms", "limits", "protocols", "recorded"),
     *("views", "pages", "cursors", "merging"),
+    *("rates", "rate_rules", "rate_headers", "rings", "patterns"),
 }
 # What of the standard library would make them depend on a clock, the system, other threads or the network.
 IMPURE_LIBRARY = {

@@ -54,7 +54,9 @@ def test_without_events_nothing_is_behind(url: str, namespace: str) -> None:
         async with connect(url, namespace=namespace, partitions=2) as service:
             found = await lags(service)
             assert found == [
-                Lag(view, partition, 0, 0.0, "none") for partition in (0, 1) for view in ("pending", "closed", "counts")
+                Lag(view, partition, 0, 0.0, "none")
+                for partition in (0, 1)
+                for view in ("pending", "closed", "counts", "rates")
             ]
             await folded(service, PROJECTIONS)
             assert {one.state for one in await lags(service)} == {"live"}

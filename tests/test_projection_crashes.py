@@ -21,10 +21,12 @@ STEPS = [
     *("views:before", "views:answered", "begin:sent", "begin:answered"),
     *("read:before", "read:sent", "read:answered", "fold:before", "fold:after"),
     *("apply:before", "apply:sent", "apply:answered"),
+    *("count:before", "count:sent", "count:answered", "move:before", "move:sent", "move:answered"),
     *("unlink:before", "unlink:answered", "unmark:before", "unmark:answered"),
     *("attend:before", "attend:answered", "leave:before", "leave:answered"),
 ]
 LATER = ["read:answered", "fold:after", "apply:before", "apply:sent", "apply:answered"]
+OF_RATES = ["count:before", "count:sent", "count:answered", "move:before", "move:sent", "move:answered"]
 ROUNDS = 60
 
 
@@ -49,7 +51,8 @@ async def killed(server: RedisServer, namespace: str, step: str, time: int) -> b
 async def assert_goes_on(service: InterruptService) -> None:
     """A fresh worker finishes what was begun, and the views are what the log says and a clean rebuild makes."""
     await fold_all(service, YOUNGER)
-    await rebuild(service, "pending")
+    for view in ("pending", "rates"):  # those that the victim builds again
+        await rebuild(service, view)
     await assert_right(service, YOUNGER)
     verified = await verify(service, projections=YOUNGER)
     assert verified.equal, verified.differences
@@ -59,7 +62,10 @@ async def assert_goes_on(service: InterruptService) -> None:
     assert await dump(service, YOUNGER) == held
 
 
-@pytest.mark.parametrize(("step", "time"), [*((step, 1) for step in STEPS), *((step, 9) for step in LATER)])
+ONCE, AGAIN, LATE = ([(step, time) for step in steps] for steps, time in ((STEPS, 1), (OF_RATES, 3), (LATER, 9)))
+
+
+@pytest.mark.parametrize(("step", "time"), [*ONCE, *AGAIN, *LATE])
 def test_a_worker_killed_at_any_step_spoils_nothing(
     shared_server: RedisServer, namespace: str, step: str, time: int
 ) -> None:

@@ -13,11 +13,13 @@ from projections import PROJECTIONS
 from projections.follower import Follower
 from projections.lag import lags
 from projections.loading import Building
+from projections.rates import Rates
 from projections.rebuild import rebuild
 from projections.store import Views
 from projections.verify import verify
+from tests.conftest import whole_log
 from tests.events import created
-from tests.following import ByHand, Said, assert_right, by_hand, create, dump, expected, fold_all, some_more
+from tests.following import ByHand, Said, assert_right, by_hand, create, dump, expected, fold_all, plainly, some_more
 from tests.notes import ALL, Notes
 from tests.view_standing import standing
 
@@ -113,11 +115,15 @@ def test_other_partitions_go_on(url: str, namespace: str, regrown: int) -> None:
             await some_more(service)
             hand = by_hand(stack, service)
             await hand.all()
+            folded = [event for event in await whole_log(service) if event.position.startswith("0:")]
             await rewind(service, 4)
             await regrow(service, regrown)
             for fresh in (hand, by_hand(stack, service)):
                 await fresh.all(steps_max=STEPS_MAX)
                 found, wanted = await dump(service), await expected(service)
+                # Of users it is counted what had been folded of the one partition, and all of the other.
+                went_on = [event for event in await whole_log(service) if event.position.startswith("1:")]
+                wanted |= plainly(service, [*folded, *went_on], [Rates()])
                 for projection in ALL:
                     assert found[projection.view.name, 1] == wanted[projection.view.name, 1]
 
@@ -150,6 +156,9 @@ def test_what_is_being_built_when_the_log_goes_back_is_begun_anew(
             hand.follower._units.clear()
             await hand.all(steps_max=STEPS_MAX)
             await by_hand(stack, service, younger).all(steps_max=STEPS_MAX)
+            in_keys_of_their_own = [projection for projection in younger if not projection.view.crosses]
+            await assert_right(service, in_keys_of_their_own)
+            await rebuild(service, "rates")  # what was counted of users and is no more counts until then
             await assert_right(service, younger)
 
     asyncio.run(main())

@@ -13,7 +13,7 @@ import redis
 
 from interrupts.scripts import script
 from interrupts.views import Checkpoint
-from tests import log_calls, view_calls
+from tests import log_calls, tally_calls, view_calls
 from tests.headers import CALLED, Call, fits, header, laid_out
 from tests.recording import KEYS, LISTED, Recorder, prepared
 from tests.servers import RedisServer
@@ -23,8 +23,10 @@ OF_THE_LOG = (log_calls.append, log_calls.read, log_calls.due, log_calls.namespa
 LISTS = (view_calls.page, view_calls.heads, view_calls.total, view_calls.counts)
 FOLDS = (view_calls.views, view_calls.apply, view_calls.begin, view_calls.attend)
 CHECKS = (view_calls.snapshot, view_calls.stored)
+TALLIES = (tally_calls.take, tally_calls.reserve, tally_calls.settle, tally_calls.usage, tally_calls.forgive)
+CREATIONS = (tally_calls.claim, tally_calls.count, tally_calls.tallied, tally_calls.mend)
 CALLS: dict[str, Callable[[Recorder], Awaitable[list[Call]]]] = {
-    function.__name__: function for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS)
+    function.__name__: function for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS, *TALLIES, *CREATIONS)
 }
 
 EPOCH_MS = 1735689600_000

@@ -93,6 +93,6 @@ def test_only_what_a_view_stands_still_before_can_be_skipped(url: str, namespace
             await folded(service, PROJECTIONS)
             assert {one.id for one in await service.list_pending(wait=False)} == set(ids)
             states = {one.projection: one.state for one in await lags(service) if one.partition == partition}
-            assert states == {"pending": "live", "closed": "stopped", "counts": "stopped"}
+            assert states == {"pending": "live", "closed": "stopped", "counts": "stopped", "rates": "stopped"}
 
     asyncio.run(main())

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from interrupts import InterruptService, ValidationError, connect
+from interrupts.rate_rules import CREATE
+from interrupts.rates import WINDOWS
 from interrupts.scripts import Script
 from interrupts.store.server import Server
 from interrupts.views import View
@@ -23,6 +25,8 @@ from tests.folding import YES
 from tests.raw import Refusing, checkpoints, folded, go_back, live_key, raw, remember, standing, told, write_entry
 from tests.servers import RedisServer
 
+VIEWS = ("pending", "closed", "counts", "rates")
+
 
 def test_a_view_that_was_never_folded_is_said_to_be_missing(url: str, namespace: str) -> None:
     """Once for each view and partition with events; the interrupts are compared all the same."""
@@ -34,14 +38,12 @@ def test_a_view_that_was_never_folded_is_said_to_be_missing(url: str, namespace:
             partition = service.log.partition_of("s")
             found = await verify(service)
             goal = "version 1 up to event 3"
-            assert told(found.differences) == [
-                (f"view {view}", "as a whole", None, goal, None) for view in ("pending", "closed", "counts")
-            ]
+            assert told(found.differences) == [(f"view {view}", "as a whole", None, goal, None) for view in VIEWS]
             assert {one.partition for one in found.differences} == {partition}
             assert found.interrupts == 3
             (fourth,) = await checkpoints(service, 1)
             await raw(service, "DEL", service.store.keys.interrupt(fourth), partition=partition)
-            assert (await verify(service)).different == 4
+            assert (await verify(service)).different == len(VIEWS) + 1
 
     asyncio.run(main())
 
@@ -91,9 +93,16 @@ def test_a_log_that_went_back_is_named(shared_server: RedisServer, namespace: st
             await checkpoints(service, grown)
             found = "version 1 up to event 5 of a log that was rolled back since"
             goal = f"version 1 up to event {2 + grown}"
-            assert told((await verify(service)).differences) == [
-                (f"view {view}", "as a whole", None, goal, found) for view in ("pending", "closed", "counts")
+            wrong = told((await verify(service)).differences)
+            assert [one for one in wrong if one[0] != "rates"] == [
+                (f"view {view}", "as a whole", None, goal, found) for view in VIEWS
             ]
+            of_user = [
+                (key, member, *(text.partition(",")[0] for text in (should, there) if text))
+                for what, key, member, should, there in wrong
+                if what == "rates"
+            ]
+            assert of_user == [(f"u {CREATE}", window, "2 creations", "5 creations") for window in WINDOWS]
 
     asyncio.run(main())
 
@@ -222,7 +231,7 @@ def test_only_the_named_views_are_compared(url: str, namespace: str) -> None:
             await service.respond(made.id, YES)
             await folded(service, PROJECTIONS)
             await raw(service, "DEL", await live_key(service, "closed", "session:s"))
-            assert [(await verify(service, [view])).different for view in ("pending", "closed", "counts")] == [0, 1, 0]
+            assert [(await verify(service, [view])).different for view in VIEWS] == [0, 1, 0, 0]
             found = await verify(service, [])
             assert (found.equal, found.keys, found.interrupts, found.events) == (True, 0, 1, 2)
             with pytest.raises(ValidationError, match=r"no 'x'\. There are: pending, closed, counts") as refused:

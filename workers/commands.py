@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from interrupts import InterruptService, ValidationError, connect
-from interrupts.connect import EMBEDDED_FOLDER, URL_VARIABLE
+from interrupts.open_log import EMBEDDED_FOLDER, URL_VARIABLE
 from interrupts.store.urls import parse
 from projections.lag import Lag, lags
 from projections.rebuild import rebuild
@@ -82,6 +82,8 @@ async def rebuild_view(arguments: argparse.Namespace) -> int:
         with ProgressLine() as line:
             done = await rebuild(service, arguments.view, from_start=arguments.from_start, report=line.show)
     print(f"{done.view}: built again from {done.events:,} events, and live; {done.keys_dropped:,} old keys removed")
+    if done.mended:
+        print(f"{done.mended:,} counts of users were not as the log says, and were put right")
     if done.resumed:
         print("This finished a rebuild that had been interrupted. For another one, call it again.")
     return 0

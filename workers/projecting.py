@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,9 +29,9 @@ class Projecting:
     def __init__(self, service: InterruptService, projections: Sequence[Projection]) -> None:
         self._service = service
         self._projections = check_projections(projections)
-        self._views = Views(service.store)
+        self._views = Views(service.store, service.say)
         self._membership = Membership(service.store, ROLE, work_of(projections))
-        self._followers: dict[int, Follower] = {}
+        self._followers: dict[tuple[bool, int], Follower] = {}
         self._beating: asyncio.Task[None] | None = None
         self._following: list[asyncio.Task[None]] = []
         self._ending = False
@@ -38,7 +39,10 @@ class Projecting:
     @property
     def folded(self) -> int:
         """How many events this process has folded."""
-        return sum(follower.folded for follower in self._followers.values())
+        by_sort: Counter[bool] = Counter()
+        for (crosses, _), follower in self._followers.items():
+            by_sort[crosses] += follower.folded
+        return max(by_sort.values(), default=0)
 
     async def start(self) -> None:
         """Returns when this process has joined the others. Raises `UnavailableError`."""
@@ -86,19 +90,26 @@ class Projecting:
             self._share_out(workers)
 
     def _share_out(self, workers: Sequence[str]) -> None:
-        """Gives each follower its partitions. In a cluster each partition has one of its own, as it has its node."""
+        """Gives each follower its partitions. In a cluster each partition has one of its own, as it has its node.
+
+        Views that cross partitions have followers of their own: a node that is away must not hold up the others' views.
+        """
         log = self._service.store
         mine = share(self._membership.worker, workers, log.keys.partitions)
-        if log.server.route.one_server:
-            shares = {number: mine[number::FOLLOWERS_MAX] for number in range(FOLLOWERS_MAX)}
-        else:
-            shares = {partition: [partition] for partition in mine}
-        for number in self._followers.keys() | shares.keys():
-            if number not in self._followers:
-                loading = Current(self._views, self._projections, self._service.say)
-                self._followers[number] = Follower(self._views, loading, self._service.say)
-                self._following.append(asyncio.create_task(self._keep_going(self._followers[number])))
-            self._followers[number].want(shares.get(number, ()))
+        shares: dict[tuple[bool, int], Sequence[int]] = {}
+        for crosses in {projection.view.crosses for projection in self._projections}:
+            if log.server.route.one_server:
+                together = 1 if crosses else FOLLOWERS_MAX
+                shares |= {(crosses, number): mine[number::together] for number in range(together)}
+            else:
+                shares |= {(crosses, partition): [partition] for partition in mine}
+        for name in self._followers.keys() | shares.keys():
+            if name not in self._followers:
+                folded = [projection for projection in self._projections if projection.view.crosses == name[0]]
+                loading = Current(self._views, folded, self._service.say)
+                self._followers[name] = Follower(self._views, loading, self._service.say)
+                self._following.append(asyncio.create_task(self._keep_going(self._followers[name])))
+            self._followers[name].want(shares.get(name, ()))
 
     async def _keep_going(self, follower: Follower) -> None:
         """Follows, and begins again after a fault that nobody has foreseen: it is said, and holds up nobody else."""

@@ -25,7 +25,7 @@ from interrupts import (
     RecordedEvent,
     connect,
 )
-from interrupts.connect import EMBEDDED_FOLDER, URL_VARIABLE
+from interrupts.open_log import EMBEDDED_FOLDER, URL_VARIABLE
 from interrupts.store.urls import parse
 from workers.page import Page
 from workers.within import running

@@ -16,7 +16,8 @@ their partitions, and RETURN has a partition and its items, then the next one.
 
 mark     '1': write the partition's mark, so that WAIT and WAITAOF on this connection cover what an earlier attempt on
          another connection has written
-terms    'new': there must be no such interrupt; else '<expected> <guard> <status>':
+terms    'new': there must be no such interrupt; 'new <until>': nor may it be later than that by the server's clock, in
+         milliseconds (it was let in by a rate limit, see `reserve`); else '<expected> <guard> <status>':
          expected  the version decided on
          guard     open: its deadline must not have passed; due: it must have; any: no matter
          status    the status after this event, in one letter: p r c x
@@ -25,7 +26,7 @@ event    JSON, appended as it is
 
 outcome  a number: appended, with this sequence number, at the stream id <now>-<sequence + offset>
          a text: refused, and this is what the interrupt's key holds; nil: refused, there is no such interrupt
-         an error: refused by the server, nothing of this item was written
+         an error: refused by the server (LATE: by its terms), nothing of this item was written
 Each item is all or nothing: the event, the interrupt's key and its deadline. The types of the keys are looked at before
 anything is written. What else can refuse a write (memory full, disk failing, a replica) refuses a script's first one,
 and is then the reply to all of the batch, of which nothing is written.
@@ -35,6 +36,12 @@ local call, pcall, sub, match = redis.call, redis.pcall, string.sub, string.matc
 local ID_LENGTH = -32
 local key_at, arg_at = 3 * partitions, 2 + partitions
 local reply, r, written = {}, 0, false
+
+-- Whether an interrupt comes too late to be made. One that is there is not too late.
+local function is_late(terms, interrupt)
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(sub(terms, 5)) and call('EXISTS', interrupt) == 0
+end
 
 for partition = 1, partitions do
   local log, deadlines = KEYS[3 * partition - 2], KEYS[3 * partition - 1]
@@ -62,7 +69,9 @@ for partition = 1, partitions do
 
     if broken then
       reply[r] = redis.error_reply(broken)
-    elseif terms == 'new' then
+    elseif sub(terms, 1, 4) == 'new ' and is_late(terms, interrupt) then
+      reply[r] = redis.error_reply('LATE ' .. terms)
+    elseif sub(terms, 1, 3) == 'new' then
       local set = pcall('SET', interrupt,
         '1p' .. deadline .. '\n' .. stream_id .. ' ' .. event .. '\n', 'NX')
       if not set then

@@ -15,6 +15,7 @@ import msgspec
 
 from interrupts.errors import CorruptLogError, InterruptsError, UnavailableError
 from interrupts.keys import Keys
+from interrupts.limits import RESERVATION_MAX_S
 from interrupts.scripts import script
 from interrupts.store.batcher import Batcher
 from interrupts.store.grouping import by_partition, flat, in_order
@@ -24,7 +25,7 @@ APPEND: Final = script("append")
 READ: Final = script("read")
 DUE: Final = script("due")
 NEW: Final = "new"
-"""The terms of a creation: there must be no such interrupt."""
+"""The terms of a creation: there must be no such interrupt. Behind it may stand until when it may be appended."""
 NEVER: Final = "0 any p"
 """Terms that no interrupt meets: nothing is appended, and the call's confirmation is what it is for."""
 
@@ -225,7 +226,16 @@ class Log:
         return outcomes
 
 
+class TooLateError(UnavailableError):
+    """It was not appended within the time for which it was let in. Nothing was written."""
+
+
 def _refused(refusal: Exception) -> InterruptsError:
+    if str(refusal).startswith("LATE"):
+        return TooLateError(
+            f"The interrupt was not appended within {RESERVATION_MAX_S:g} s after it was let in by the rate limit: "
+            "Redis is too slow. Nothing was written."
+        )
     if not str(refusal).startswith("WRONGTYPE"):
         return UnavailableError(f"Redis refused: {refusal}. Nothing was written.")
     return CorruptLogError(
