@@ -66,7 +66,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
         "log_config": None,
         "timeout_graceful_shutdown": 30,
     } | options
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, **options))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **options))
     task = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started or task.done(), "the server listens")
