@@ -27,7 +27,7 @@ STEPS = [
 ]
 LATER = ["read:answered", "fold:after", "apply:before", "apply:sent", "apply:answered"]
 OF_RATES = ["count:before", "count:sent", "count:answered", "move:before", "move:sent", "move:answered"]
-ROUNDS = 60
+ROUNDS = 30
 
 
 @pytest.fixture(autouse=True)
