@@ -72,7 +72,7 @@ def stored(past: list[tuple[int, int]]) -> str:
             if ms // size >= newest - cells:
                 calls[ms // size] += count
         heads += [str(calls.total()), str(calls[newest])]
-        rings.append("".join(f"{cell % 100:02}{calls[cell]}," for cell in sorted(calls) if cell != newest))
+        rings.append("".join(f"{cell % 1000:03}{calls[cell]}," for cell in sorted(calls) if cell != newest))
     text = ";".join([" ".join(heads), *rings])
     assert Tally.parse(text.encode()).last_ms == last_ms
     return text

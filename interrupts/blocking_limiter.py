@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from interrupts.checks import shown
+from interrupts.errors import ValidationError
 from interrupts.limiter import AsyncRateLimiter
 from interrupts.limits import RATE_ATTEMPT_TIMEOUT_S, RATE_CALL_TIMEOUT_S
 from interrupts.loop_thread import LoopThread
@@ -36,7 +38,9 @@ def _call(
 class RateLimiter:
     """An `AsyncRateLimiter` whose methods wait for their result. Make one with `RateLimiter.connect()`."""
 
-    def __init__(self, limiter: AsyncRateLimiter, thread: LoopThread) -> None:
+    def __init__(self, limiter: AsyncRateLimiter, thread: LoopThread | None = None) -> None:
+        if thread is None or not isinstance(limiter, AsyncRateLimiter):
+            raise ValidationError(f"A limiter is made by RateLimiter.connect({shown(limiter)}).", field="limiter")
         self._limiter = limiter
         self._thread = thread
         self._closed = False

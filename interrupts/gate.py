@@ -31,7 +31,7 @@ import msgspec
 
 from interrupts.codec import Line, decode_lines
 from interrupts.commands import Create
-from interrupts.errors import CorruptLogError, RateLimitedError, UnavailableError
+from interrupts.errors import CorruptLogError, UnavailableError
 from interrupts.events import AnyEvent, Created
 from interrupts.limits import RESERVE_AGAIN_MAX
 from interrupts.model import InterruptKind
@@ -47,6 +47,13 @@ class _Asked(msgspec.Struct, frozen=True):
     words: str
     groups: str
     configs: tuple[RateLimitConfig, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A creation that may not come now, and the group whose limit says so."""
+
+    result: RateLimitResult
+    group: str
 
 
 class Gate:
@@ -66,10 +73,10 @@ class Gate:
                 tuple(rule.config for rule in rules),
             )
 
-    async def append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended:
+    async def append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended | Refusal:
         """Appends a creation that may come now; what an earlier one with its key has made is returned in any case.
 
-        Raises `RateLimitedError`, `UnavailableError`.
+        Raises `UnavailableError`.
         """
         self._inside += 1
         try:
@@ -79,7 +86,7 @@ class Gate:
             if not self._inside:
                 self._all_out.set()
 
-    async def _append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended:
+    async def _append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended | Refusal:
         asked = self._asked[command.kind]
         for left in reversed(range(RESERVE_AGAIN_MAX)):
             name = reservation(command.id, asked.groups)
@@ -90,7 +97,7 @@ class Gate:
                 reserving.add_done_callback(partial(self._unwanted, command, asked))
                 raise
             if not reserved.at_ms:
-                return await self._made_before(command, reserved.result)
+                return await self._made_before(command, asked, reserved)
             future = self._log.append(command.id, event, f"{NEW} {reserved.at_ms}", ttl_ms)
             settling = _Settling(self._tallies, command, asked, reserved)
             future.add_done_callback(settling)
@@ -104,10 +111,10 @@ class Gate:
                     await asyncio.wait([settling.settled])
         raise AssertionError("the last round returns or raises")
 
-    async def claim(self, user_id: str, text: bytes, instead_of: bytes, lasts_s: float) -> bytes:
+    async def claim(self, user_id: str, group: str, text: bytes, instead_of: bytes, lasts_s: float) -> bytes:
         """This text, or the one that another creation of the user has claimed, if that still lasts, no longer than this
         one, and this one is not to be instead of it."""
-        return await self._tallies.claim(user_id, text, instead_of, max(1, round(lasts_s * 1000)))
+        return await self._tallies.claim(user_id, group, text, instead_of, max(1, round(lasts_s * 1000)))
 
     async def drain(self) -> None:
         """Returns when all who have come to the gate are through, and what became of them is settled."""
@@ -118,16 +125,13 @@ class Gate:
         await asyncio.sleep(0)  # what became of them is handed over in the loop's next turn
         await self._tallies.drain()
 
-    async def _made_before(self, command: Create, result: RateLimitResult) -> Appended:
-        """What the idempotency key has made before. Raises `RateLimitedError` if that is nothing."""
+    async def _made_before(self, command: Create, asked: _Asked, reserved: Reserved) -> Appended | Refusal:
+        """What the idempotency key has made before, or a refusal if that is nothing."""
         if command.command_id:
             appended = await self._log.append(command.id, b"", NEVER)
             if appended.there is not None:
                 return appended
-        raise RateLimitedError(
-            f"User {command.user_id[:64]!r} may not create an interrupt now. {result.reason} Nothing was written.",
-            result=result,
-        )
+        return Refusal(reserved.result, asked.groups.split("\n")[reserved.group])
 
     def _unwanted(self, command: Create, asked: _Asked, reserving: asyncio.Future[Reserved]) -> None:
         """The caller left before it was let in: nothing will be appended."""
@@ -166,7 +170,8 @@ class _Settling:
         if appended.there is not None:  # an earlier one with its key, which may be another user's, or of another kind
             made = _first(appended.there)
             if made is None or not self._counts_here(made.event):
-                self.refused()
+                # Its id is taken by something that counts elsewhere, so nothing is ever appended for what is reserved.
+                self._say("", "", "", self._per_minute())
                 return
             stream_id = made.stream_id
             per_minute = "" if self._reserved.again else self._per_minute()

@@ -16,10 +16,10 @@ from collections.abc import Generator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from interrupts.checks import check_id
+from interrupts.checks import check_id, shown
 from interrupts.errors import CorruptLogError, ValidationError
 from interrupts.limits import RATE_ATTEMPT_TIMEOUT_S, RATE_CALL_TIMEOUT_S, RATE_ENDPOINTS_KNOWN_MAX
-from interrupts.open_log import open_log
+from interrupts.open_log import check_opening, open_log
 from interrupts.ports import default_logger
 from interrupts.protocols import LoggerProtocol
 from interrupts.rate_rules import RateLimits, check_limits
@@ -42,6 +42,8 @@ class AsyncRateLimiter:
     def __init__(
         self, log: Log, limits: RateLimitConfig | RateLimits | None = None, *, held: AsyncExitStack | None = None
     ) -> None:
+        if not isinstance(log, Log):
+            raise ValidationError(f"A limiter is made by {type(self).__name__}.connect({shown(log)}).", field="log")
         self.limits = check_limits(limits)
         """What holds for users for whom nothing else was set."""
         self._tallies = Tallies(log)
@@ -66,6 +68,7 @@ class AsyncRateLimiter:
         `call_timeout_s` and the url are those of `interrupts.connect()`, whose counts of creations it sees in the same
         namespace. Raises `ValidationError`, `UnsuitableServerError`, `UnavailableError`.
         """
+        check_opening(url, namespace, partitions, attempt_timeout_s, call_timeout_s)
         return Connecting(
             cls,
             check_limits(limits),
@@ -79,7 +82,7 @@ class AsyncRateLimiter:
             },
         )
 
-    async def check_rate_limit(self, user_id: str, endpoint: str, *, cost: int = 1) -> RateLimitResult:
+    async def check_rate_limit(self, user_id: str, endpoint: str, cost: int = 1) -> RateLimitResult:
         """Lets a call in and counts it, or refuses it and counts nothing.
 
         `cost`: for how many calls this one counts. Raises `ValidationError`, also for a cost that is more than one of
@@ -87,7 +90,7 @@ class AsyncRateLimiter:
         """
         return await self._tallies.take(check_id("user_id", user_id), *self._ask(endpoint, cost, TAKE))
 
-    async def peek(self, user_id: str, endpoint: str, *, cost: int = 1) -> RateLimitResult:
+    async def peek(self, user_id: str, endpoint: str, cost: int = 1) -> RateLimitResult:
         """What `check_rate_limit` would say, without counting a call. Raises as that does."""
         return await self._tallies.take(check_id("user_id", user_id), *self._ask(endpoint, cost, PEEK))
 
@@ -158,7 +161,7 @@ class Connecting:
         self._made: AsyncRateLimiter | None = None
         self._opening: asyncio.Lock | None = None
 
-    async def check_rate_limit(self, user_id: str, endpoint: str, *, cost: int = 1) -> RateLimitResult:
+    async def check_rate_limit(self, user_id: str, endpoint: str, cost: int = 1) -> RateLimitResult:
         """As `AsyncRateLimiter.check_rate_limit`; the first call connects."""
         if self._made is None:
             self._opening = self._opening or asyncio.Lock()
@@ -167,6 +170,12 @@ class Connecting:
                     await self.__aenter__()
         assert self._made is not None
         return await self._made.check_rate_limit(user_id, endpoint, cost=cost)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{name}: the limiter is not connected yet. Use `async with AsyncRateLimiter.connect() as limiter:`, or "
+            "`limiter = await AsyncRateLimiter.connect()`."
+        )
 
     async def aclose(self) -> None:
         """Closes what was opened."""

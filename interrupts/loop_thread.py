@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
@@ -19,18 +20,26 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
         self._closing = False
         self._lock = threading.Lock()  # between the last call that is let in and the end
         self._thread = threading.Thread(target=self._loop.run_forever, name="interrupts", daemon=True)
         self._thread.start()
 
     def wait(self, call: Coroutine[Any, Any, R]) -> R:
-        """The call's result. Refuses to wait in the loop's own thread, and after the end: it would be for ever."""
+        """The call's result. Refuses to wait in the loop's own thread, after the end, and in a process that was forked
+        from the thread's: it would be for ever."""
+        if os.getpid() != self._pid:
+            call.close()
+            raise RuntimeError(
+                "This was connected before the process was forked, and its thread is not in this one. Connect in each "
+                "process, after the fork."
+            )
         if threading.current_thread() is self._thread:
             call.close()
             raise RuntimeError(
-                "A blocking call was made in the service's own thread, which it would block for ever. In async code "
-                "use `connect()`."
+                "A blocking call was made in its own thread, which it would block for ever. In async code use what is "
+                "async: `connect()`, `AsyncRateLimiter`."
             )
         with self._lock:
             if self._closing:
@@ -49,6 +58,10 @@ class LoopThread:
 
     def end(self, last: Coroutine[Any, Any, object] | None = None) -> None:
         """Lets no more calls in, waits for a last one, ends those that are left, and stops the thread."""
+        if os.getpid() != self._pid:
+            if last is not None:
+                last.close()
+            return
         with self._lock:
             self._closing = True
         try:

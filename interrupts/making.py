@@ -17,7 +17,7 @@ from interrupts.decide import decide
 from interrupts.errors import InterruptsError, RateLimitedError
 from interrupts.events import Created, CreatedContent
 from interrupts.evolve import as_of, evolve, fold
-from interrupts.gate import Gate
+from interrupts.gate import Gate, Refusal
 from interrupts.model import FlowInterrupt, InterruptKind, InterruptStatus
 from interrupts.outcomes import found, line_of, not_confirmed, tell_refusal
 from interrupts.ports import Ports
@@ -62,15 +62,18 @@ class Making:
                 parts = {"question": question, "message": message, "data": data, **options}
                 check_size(len(raw), self._payload_bytes_max, max(parts, key=lambda part: len(encode(parts[part]))))
             if self._gate is None:
-                appended = await self._log.append(command.id, raw, ttl_ms=_enforced_ms(event))
+                outcome: Appended | Refusal = await self._log.append(command.id, raw, ttl_ms=_enforced_ms(event))
             else:
-                try:
-                    appended = await self._gate.append(command, raw, _enforced_ms(event))
-                except RateLimitedError as error:
-                    if options.get("on_limit") != "interrupt":
-                        raise
-                    return await self._exhausted(self._gate, command, error)
-            return await self._made(appended, command, event, content)
+                outcome = await self._gate.append(command, raw, _enforced_ms(event))
+                if isinstance(outcome, Refusal) and options.get("on_limit") == "interrupt":
+                    return await self._exhausted(self._gate, command, outcome)
+            if isinstance(outcome, Refusal):
+                why = outcome.result.reason
+                raise RateLimitedError(
+                    f"User {user_id[:64]!r} may not create an interrupt now. {why} Nothing was written.",
+                    result=outcome.result,
+                )
+            return await self._made(outcome, command, event, content)
         except InterruptsError as error:
             tell_refusal(self._ports, "create", None, error)
             raise
@@ -97,14 +100,13 @@ class Making:
             raise not_confirmed(interrupt)
         return interrupt
 
-    async def _exhausted(self, gate: Gate, refused: Create, error: RateLimitedError) -> FlowInterrupt:
-        """The interrupt that says that the user has to wait; until then one of it is pending, whoever asks.
+    async def _exhausted(self, gate: Gate, refused: Create, refusal: Refusal) -> FlowInterrupt:
+        """The interrupt that says that the user has to wait; for each limit one of it is pending until then.
 
         The first to claim it says what it is, and everybody appends that very event: it is there once, and also if the
         first has crashed in between. It is exempt from the limit.
         """
-        assert error.result is not None
-        result = error.result
+        result = refusal.result
         command, _ = self._creation.command(
             InterruptKind.RESOURCE_EXHAUSTED,
             refused.request_id,
@@ -124,7 +126,7 @@ class Making:
         command = msgspec.structs.replace(command, terms=msgspec.structs.replace(command.terms, counted_in=()))
         own, closed = encode(decide(None, command, 0, fits_schema)), b""
         while True:
-            claimed = await gate.claim(refused.user_id, own, closed, result.retry_after_seconds)
+            claimed = await gate.claim(refused.user_id, refusal.group, own, closed, result.retry_after_seconds)
             event = decode_event(claimed)
             assert isinstance(event, Created)
             appended = await self._log.append(event.id, claimed, ttl_ms=_enforced_ms(event))

@@ -13,8 +13,8 @@ sees what the server and the middlewares around it let through: Litestar's own s
 answers to cross-origin calls need the CORS middleware outside of this one. `wrap` around everything sees everything.
 
 A limiter that is away is no reason to be away oneself, so calls then pass uncounted (`when_unavailable="open"`). The
-first ones wait for as long as the limiter tries (`call_timeout_s`); from then on one a second does. A `ValidationError`
-from it is not taken for that: it says that the code asks for what can't be, such as a cost above the limit.
+first ones wait for as long as the limiter tries (`call_timeout_s`); from then on one a second does. Errors that say
+that the code is wrong are not taken for that: a cost above the limit, a limiter of another event loop.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import asyncio
 import hashlib
 import inspect
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, Protocol, overload
 
-from interrupts.errors import ValidationError
+from interrupts.errors import CorruptLogError, ValidationError
 from interrupts.limits import RATE_ASK_AGAIN_S
 from interrupts.middleware_config import RateLimitMiddlewareConfig, Scope, check, is_id
 from interrupts.patterns import compiled
@@ -39,6 +40,9 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PARTS: Final = 64
+"""Users are kept apart in so many parts, in the order in which they lie in partitions: if one node of a cluster is
+away, the users of the others are limited as before."""
 OTHER_PATHS: Final = "(other paths)"
 """What is counted under this name: paths that are too long for an endpoint, or can't be printed."""
 
@@ -90,8 +94,7 @@ class RateLimitMiddleware:
         self._limiter, self._logger = rate_limiter, logger
         self._waits = not inspect.iscoroutinefunction(self._check)
         self._say = Ports(logger=logger).say
-        self._away = False
-        self._ask_at = 0.0
+        self._ask_at: dict[int, float] = {}
         self._exempt = [compiled(pattern) for pattern in self.config.exempt]
         self._routes = [
             (compiled(pattern), route.endpoint or pattern, route.cost) for pattern, route in self.config.routes.items()
@@ -130,11 +133,11 @@ class RateLimitMiddleware:
 
     async def _ask(self, user: str, path: str) -> Any:
         """What the limiter says, or None if it can't."""
-        now = time.monotonic()
-        if self._away:  # nobody waits for what somebody else is waiting for already
-            if now < self._ask_at:
+        part, now = zlib.crc32(user.encode()) * PARTS >> 32, time.monotonic()
+        if part in self._ask_at:  # nobody waits for what somebody else is waiting for already
+            if now < self._ask_at[part]:
                 return None
-            self._ask_at = now + RATE_ASK_AGAIN_S
+            self._ask_at[part] = now + RATE_ASK_AGAIN_S
         endpoint, cost = self._counted_as(path)
         more = {} if cost == 1 else {"cost": cost}
         try:
@@ -142,17 +145,18 @@ class RateLimitMiddleware:
             result = await asyncio.to_thread(call) if self._waits else call()
             if inspect.isawaitable(result):
                 result = await result
-        except ValidationError:
-            raise
+        except (ValidationError, TypeError, AttributeError, RuntimeError):
+            raise  # the code is wrong, and should hear so
+        except CorruptLogError as error:
+            self._say("error", "rate_limiter.damaged", user=user, error=str(error))
+            return None  # what is damaged is this user's
         except Exception as error:  # noqa: BLE001 - whatever ails the limiter, the app goes on
-            self._ask_at = time.monotonic() + RATE_ASK_AGAIN_S
-            if not self._away:
-                self._away = True
+            if not self._ask_at:
                 then = "pass uncounted" if self.config.when_unavailable == "open" else "are refused with 503"
                 self._say("error", "rate_limiter.away", error=repr(error), meaning=f"until it is back, requests {then}")
+            self._ask_at[part] = time.monotonic() + RATE_ASK_AGAIN_S
             return None
-        if self._away:
-            self._away = False
+        if self._ask_at.pop(part, None) is not None and not self._ask_at:
             self._say("warning", "rate_limiter.back", meaning="requests are counted again")
         return result
 

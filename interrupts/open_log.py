@@ -56,12 +56,8 @@ async def open_log(
     Refuses arguments before anything is started. Raises `ValidationError`, `UnsuitableServerError`,
     `UnavailableError`.
     """
-    check_namespace(namespace)
-    if partitions is not None:
-        check_partitions(partitions)
+    check_opening(url, namespace, partitions, attempt_timeout_s, call_timeout_s)
     durability, replicas = check_durability(durability, replicas)
-    check_positive("attempt_timeout_s", attempt_timeout_s)
-    check_positive("call_timeout_s", call_timeout_s)
     target = urls.parse(url if url is not None else _default_url(logger))
     if target.sort == "memory" and durability != "memory":
         raise ValidationError(
@@ -74,6 +70,19 @@ async def open_log(
     if target.sort != "memory":
         server.confirmation = await inspect(server, target.where, durability, replicas)
     return Log(Keys(namespace, await _settle_partitions(server, namespace, partitions)), server)
+
+
+def check_opening(
+    url: str | None, namespace: str, partitions: int | None, attempt_timeout_s: float, call_timeout_s: float
+) -> None:
+    """Refuses, by name, what nothing can be opened with. Raises `ValidationError`."""
+    check_namespace(namespace)
+    if partitions is not None:
+        check_partitions(partitions)
+    check_positive("attempt_timeout_s", attempt_timeout_s)
+    check_positive("call_timeout_s", call_timeout_s)
+    if url is not None:
+        urls.parse(url)
 
 
 def check_positive(name: str, value: object) -> None:

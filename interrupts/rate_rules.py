@@ -64,7 +64,7 @@ class RateLimits:
         self.default = RateLimitConfig() if default is None else check_config("limits", default)
         if not isinstance(endpoints or {}, Mapping) or len(endpoints or ()) > RATE_RULES_MAX:
             raise ValidationError(
-                f"limits: endpoints must be a dict of at most {RATE_RULES_MAX} patterns.", field="limits"
+                f"limits: endpoints must be a dict of pattern and limit, of at most {RATE_RULES_MAX}.", field="limits"
             )
         self._patterns = [_pattern(pattern, limit) for pattern, limit in (endpoints or {}).items()]
         self._known: dict[str, Rule] = {}
@@ -117,6 +117,4 @@ def check_limits(limits: object) -> RateLimits:
         return limits
     if limits is None or isinstance(limits, RateLimitConfig):
         return RateLimits(limits)
-    raise ValidationError(
-        f"limits: must be a RateLimitConfig or RateLimits, not {type(limits).__name__}.", field="limits"
-    )
+    return RateLimits(check_config("limits", limits))

@@ -17,7 +17,7 @@ WINDOW_S: Final = (60, 3_600, 86_400)
 BURST: Final = "burst"
 LIMIT_TYPES: Final = (*WINDOWS, BURST)
 """What a call can exceed."""
-_IN_WORDS: Final = {
+IN_WORDS: Final = {
     "minute": "in any minute",
     "hour": "in any hour",
     "day": "in any 24 hours",
@@ -105,12 +105,12 @@ class RateLimitResult(msgspec.Struct, frozen=True, gc=False):
         limit_type: str, current: int, limit: int, retry_after: float, config: RateLimitConfig | None = None
     ) -> RateLimitResult:
         """A call that is one too many."""
-        when = _IN_WORDS.get(limit_type, f"per {limit_type}")
-        calls = "call is" if limit == 1 else "calls are"
+        when = IN_WORDS.get(limit_type, f"per {limit_type}")
+        calls, were = "call is" if limit == 1 else "calls are", "was" if current == 1 else "were"
         return RateLimitResult(
             False,
             True,
-            f"Too many calls: {limit} {calls} allowed {when}, and {current} were made. Try again in "
+            f"Too many calls: {limit} {calls} allowed {when}, and {current} {were} made. Try again in "
             f"{in_words(retry_after)}.",
             limit_type,
             current,
@@ -129,7 +129,7 @@ class RateLimitResult(msgspec.Struct, frozen=True, gc=False):
         return RateLimitResult(
             False,
             True,
-            f"This call counts for more than the {limit} calls that this user is allowed {_IN_WORDS[limit_type]}: as "
+            f"This call counts for more than the {limit} calls that this user is allowed {IN_WORDS[limit_type]}: as "
             "long as that limit holds it is not let in.",
             limit_type,
             0,
@@ -191,5 +191,6 @@ def check_count(field: str, value: object) -> int:
 def check_config(field: str, value: object) -> RateLimitConfig:
     """A configuration, and nothing else."""
     if not isinstance(value, RateLimitConfig):
-        raise ValidationError(f"{field}: must be a RateLimitConfig, not {type(value).__name__}.", field=field)
+        hint = " Limits by endpoint are RateLimits(default, {pattern: …})." if isinstance(value, dict) else ""
+        raise ValidationError(f"{field}: must be a RateLimitConfig, not {type(value).__name__}.{hint}", field=field)
     return value

@@ -17,7 +17,7 @@ CELLS: Final = (60, 60, 96)
 """How many cells a window has; one more counts, which is partly in it."""
 DAY_MS: Final = (CELLS[2] + 1) * SIZES_MS[2]
 """What is older than this counts nowhere any more."""
-SPAN: Final = 98
+SPAN: Final = 998
 """How much older than the newest cell another can be."""
 CALL: Final = 60_000
 """One call, in what the debt of the burst is counted in."""
@@ -55,7 +55,7 @@ class Tally(msgspec.Struct):
             newest = last_ms // size
             cells: Ring = {}
             for part in match[9 + ring].split(",")[:-1]:
-                cells[newest - (newest - int(part[:2])) % 100] = int(part[2:])
+                cells[newest - (newest - int(part[:3])) % 1000] = int(part[3:])
             if int(match[4 + 2 * ring]):
                 cells[newest] = int(match[4 + 2 * ring])
             if sum(cells.values()) != int(match[3 + 2 * ring]):
@@ -76,7 +76,7 @@ class Tally(msgspec.Struct):
             newest = self.last_ms // size
             ring = {cell: calls for cell, calls in self.at(number, now_ms).items() if newest - cell <= SPAN}
             head.append(f"{sum(ring.values())} {ring.get(newest, 0)}")
-            cells.append("".join(f"{cell % 100:02d}{ring[cell]}," for cell in sorted(ring) if cell != newest))
+            cells.append("".join(f"{cell % 1000:03d}{ring[cell]}," for cell in sorted(ring) if cell != newest))
         return f"{' '.join(head)};{';'.join(cells)}" if self.at(2, now_ms) else ""
 
     def at(self, ring: int, now_ms: int) -> Ring:

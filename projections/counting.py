@@ -22,9 +22,10 @@ from typing import Any, Final
 from interrupts.keys import Keys
 from interrupts.limits import FOLD_EVENTS_MAX
 from interrupts.rate_rules import reservation
+from interrupts.rings import DAY_MS
 from interrupts.scripts import script
 from interrupts.store.server import Server
-from interrupts.views import Checkpoint
+from interrupts.views import Checkpoint, place_of
 from projections.changes import Changes, Creation
 from projections.folding import Entry, Folded, stretch
 from projections.rates import Rates
@@ -117,7 +118,9 @@ class Counting:
     async def _again(self, source: int, target: int, mark: str, upto: Place) -> None:
         """Counts what a partition has lost: what the log has after the mark that is there."""
         self._counted[source].pop(target, None)
-        after, last = mark.replace(" ", "-"), _text(upto).replace(" ", "-")
+        # What is more than a day older than the last one counts nowhere.
+        start = max(place_of(mark.replace(" ", "-")), (max(0, upto[0] - DAY_MS), 0))
+        after, last = f"{start[0]}-{start[1]}", f"{upto[0]}-{upto[1]}"
         while found := await self._entries(source, after, last):
             creations = [
                 creation

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interrupts.errors import UnavailableError
 from interrupts.rates import WINDOWS
 from interrupts.rings import CREATED, DAY_MS, SIZES_MS, Tally
 from interrupts.scripts import script
@@ -29,7 +30,7 @@ from projections.view_check import Difference, Differs, entries
 TALLIED: Final = script("tallied")
 MEND: Final = script("mend")
 USERS_AT_ONCE: Final = 50
-TRIES_MAX: Final = 20
+TRIES_MAX: Final = 300
 """How often a user whose counts move meanwhile is looked at again."""
 
 Marks = Mapping[int, Place]
@@ -102,6 +103,11 @@ class RatesCheck:
                     left = await self._check(target, left)
                     if not left:
                         break
+                else:
+                    raise UnavailableError(
+                        f"The counts of {len(left)} users, {left[0][:64]!r} for one, changed {TRIES_MAX} times while "
+                        "they were put right. Called again, this goes on."
+                    )
         return sum(map(len, users.values()))
 
     async def _mark(self, target: int) -> bool:

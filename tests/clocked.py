@@ -32,8 +32,9 @@ class Made(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its interrupt."""
-        return f"i{self.source}-{self.ms}-{self.number}"
+        """Its reservation's: that of its interrupt, and the groups where they are not the usual one."""
+        interrupt, groups = f"i{self.source}-{self.ms}-{self.number}", "\n".join(self.groups)
+        return interrupt if groups == "g" else f"{interrupt} {groups}"
 
 
 class Clocked:
@@ -89,7 +90,7 @@ class Clocked:
     def forgive(self, group: str = "") -> int:
         """Forgives a user's calls."""
         keys = [self.key("rate"), self.key("reserved"), self.key("exhausted")]
-        return int(self.run("forgive", keys, group))
+        return int(self.run("forgive", keys, group, "g"))
 
     def fields(self, user: str = "u") -> dict[str, bytes]:
         """What is stored of a user."""

@@ -261,7 +261,7 @@ def written(calls: Iterable[Call], debt: int = 0, *, ahead_ms: int = 0) -> bytes
             if cell >= (last_ms - ahead_ms) // size - window:
                 cells[cell] = cells.get(cell, 0) + cost
         numbers += [sum(cells.values()), cells.pop(last_ms // size, 0)]
-        lists.append("".join(f"{cell % 100:02d}{cells[cell]}," for cell in sorted(cells)))
+        lists.append("".join(f"{cell % 1000:03d}{cells[cell]}," for cell in sorted(cells)))
     return f"{' '.join(map(str, numbers))};{';'.join(lists)}".encode()
 
 

@@ -114,15 +114,15 @@ async def forgive(server: Recorder) -> list[Call]:
     for group in groups:
         await tallies.forgive(COUNTED_USERS[3], group)
     keys = {"counts": counts(3), "reserved": reservations(3), "exhausted": KEYS.exhausted[3] + COUNTED_USERS[3]}
-    return [{"head": [keys | {"group": group}]} for group in groups]
+    return [{"head": [keys | {"group": group, "usual": "interrupts.create"}]} for group in groups]
 
 
 async def claim(server: Recorder) -> list[Call]:
     """The first one, one that comes later, and one that is to be instead of the first."""
     tallies, texts = Tallies(Log(KEYS, server)), ((b"1", b"", b"1"), (b"2", b"", b"1"), (b"3", b"1", b"3"))
     for text, instead_of, claimed in texts:
-        assert await tallies.claim(COUNTED_USERS[3], text, instead_of, 60_000) == claimed
-    head = {"place": KEYS.exhausted[3] + COUNTED_USERS[3], "lasts_ms": 60_000}
+        assert await tallies.claim(COUNTED_USERS[3], "g", text, instead_of, 60_000) == claimed
+    head = {"place": KEYS.exhausted[3] + COUNTED_USERS[3], "name": "g", "lasts_ms": 60_000}
     return [{"head": [head | {"text": text, "instead_of": instead_of}]} for text, instead_of, _ in texts]
 
 

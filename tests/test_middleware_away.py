@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from interrupts import AsyncRateLimiter, RateLimitConfig, RateLimiter, RateLimitResult
+from interrupts import (
+    AsyncRateLimiter,
+    CorruptLogError,
+    RateLimitConfig,
+    RateLimiter,
+    RateLimitResult,
+    UnavailableError,
+)
+from interrupts.ids import partition_of_session
 from interrupts.middleware import RateLimitMiddleware
 from interrupts.middleware_config import RateLimitMiddlewareConfig
 from tests.conftest import World
@@ -78,13 +86,56 @@ def test_each_outage_is_said_once_even_by_a_logger_that_raises(monkeypatch: pyte
     world, limiter = World(harm), Stub()
 
     async def use(client: httpx.AsyncClient) -> None:
-        for result in (KeyError("x"), TypeError("cost"), RateLimitResult.ok(1), OSError(), RateLimitResult.ok(1)):
+        for result in (KeyError("x"), TimeoutError(), RateLimitResult.ok(1), OSError(), RateLimitResult.ok(1)):
             limiter.result = result
             assert (await client.get("/x")).status_code == 200
 
     serve(RateLimitMiddleware(limiter, logger=world)(hello), use)
     assert [event for _, event, _ in world.lines] == ["rate_limiter.away", "rate_limiter.back"] * 2
     assert "KeyError" in world.lines[0][2]["error"]
+
+
+def test_what_ails_one_user_or_one_node_is_not_everybodys() -> None:
+    """Damaged counts concern their user alone; a node that is away concerns the users who are there."""
+    users = [f"user-{number}" for number in range(40)]
+
+    class Ailing(Stub):
+        """Has damaged counts, and a node that is away."""
+
+        def check_rate_limit(self, user_id: str, endpoint: str) -> Any:
+            """What it says depends on who asks."""
+            self.asked.append((user_id, endpoint))
+            if user_id == users[0]:
+                raise CorruptLogError("damaged")
+            if partition_of_session(user_id, 16) >= 8:
+                raise UnavailableError("away")
+            return RateLimitResult.exceeded_limit("minute", 3, 3, 30.0)
+
+    async def use(client: httpx.AsyncClient) -> None:
+        for user in users * 2:
+            status = (await client.get("/x", headers={"who": user})).status_code
+            assert status == (200 if user == users[0] or partition_of_session(user, 16) >= 8 else 429)
+
+    def who(scope: Any) -> str:
+        return str(dict(scope["headers"])[b"who"], "ascii")
+
+    serve(RateLimitMiddleware(Ailing(), RateLimitMiddlewareConfig(user=who))(hello), use)
+
+
+@pytest.mark.parametrize("fault", [TypeError("no cost"), RuntimeError("another loop")])
+def test_a_fault_in_the_code_is_not_an_outage(fault: Exception) -> None:
+    """It is raised, lest requests pass uncounted for ever."""
+    limiter: Any = Stub()
+    limiter.result = fault
+    nobody: Any = None
+
+    async def main() -> None:
+        app = RateLimitMiddleware(hello, limiter)
+        scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": ("127.0.0.1", 1)}
+        with pytest.raises(type(fault)):
+            await app(scope, nobody, nobody)
+
+    asyncio.run(main())
 
 
 def test_a_limiter_that_was_away_a_moment_ago_is_not_waited_for() -> None:
@@ -96,7 +147,7 @@ def test_a_limiter_that_was_away_a_moment_ago_is_not_waited_for() -> None:
         for _ in range(5):
             assert (await client.get("/x")).status_code == 200
         assert len(limiter.asked) == 1
-        middleware._ask_at = 0.0
+        middleware._ask_at = dict.fromkeys(middleware._ask_at, 0.0)
         limiter.result = RateLimitResult.ok(remaining=9)
         for _ in range(5):
             assert (await client.get("/x")).headers["x-ratelimit-remaining"] == "9"

@@ -229,7 +229,7 @@ def test_those_of_which_nothing_was_heard_are_thrown_away_after_a_day(scripts: C
 def test_forgiven_is_what_was_created_before_also_if_it_is_counted_later(scripts: Clocked) -> None:
     """What is counted from the log stays what the log says; what is used begins anew."""
     counted, waiting = Made(START_MS, 1), Made(START_MS + 400, 2)
-    scripts.reserve(waiting)
+    scripts.settle(waiting, scripts.reserve(waiting))
     scripts.count([counted])
     scripts.now_ms = START_MS + 500
     assert scripts.used() == (2, 2, 2)
@@ -245,15 +245,30 @@ def test_forgiven_is_what_was_created_before_also_if_it_is_counted_later(scripts
     assert (scripts.used(), scripts.counted()) == ((1, 1, 1), cells(counted.ms, waiting.ms, later.ms))
 
 
-def test_of_one_group_reservations_count_until_they_are_counted(scripts: Clocked) -> None:
-    """Another group's are not forgiven; those of this one are when the log says that they were made before."""
-    here, there = Made(START_MS, 1), Made(START_MS, 2, groups=("h",))
-    for one in (here, there):
+@pytest.mark.parametrize("group", ["g", ""])
+def test_what_is_on_its_way_into_the_log_is_not_forgiven_yet(scripts: Clocked, group: str) -> None:
+    """It may be appended after the reset, and counts then. If it was made before, it is forgiven when it is counted."""
+    before, after = Made(START_MS + 400, 1), Made(START_MS + 600, 2)
+    for one in (before, after):
         scripts.reserve(one)
     scripts.now_ms = START_MS + 500
+    assert scripts.forgive(group) == 1
+    assert scripts.used() == (2, 2, 2)
+    scripts.now_ms = START_MS + 700
+    scripts.count([before, after])
+    assert (scripts.used(), scripts.reserved()) == ((1, 1, 1), {})
+
+
+def test_of_one_group_another_groups_reservations_are_not_forgiven(scripts: Clocked) -> None:
+    """Nor those that count in several groups, until the log says that they were made before."""
+    here, there, both = Made(START_MS, 1), Made(START_MS, 2, groups=("h",)), Made(START_MS, 3, groups=("g", "h"))
+    for one in (here, there, both):
+        scripts.settle(one, scripts.reserve(one))
+    scripts.now_ms = START_MS + 500
+    assert (scripts.used(), scripts.used(group="h")) == ((2,) * 3, (2,) * 3)
     assert scripts.forgive("g") == 1
-    assert (scripts.used(), scripts.used(group="h")) == ((1,) * 3, (1,) * 3)
-    scripts.count([here, there])
-    assert (scripts.used(), scripts.used(group="h")) == ((0,) * 3, (1,) * 3)
+    assert (scripts.used(), scripts.used(group="h")) == ((1,) * 3, (2,) * 3)
+    scripts.count([here, there, both])
+    assert (scripts.used(), scripts.used(group="h")) == ((0,) * 3, (2,) * 3)
     scripts.now_ms = START_MS + 70_000
     assert scripts.used() == (0, 0, 0)

@@ -28,7 +28,7 @@ def test_python_and_the_scripts_measure_alike() -> None:
     """Cells, windows and the burst's unit are the same in both; a window is its cells."""
     text = script("take").text
     sizes, cells = (f"{{{', '.join(map(str, numbers))}}}" for numbers in (SIZES_MS, CELLS))
-    assert f"local SIZES, CELLS, SPAN = {sizes}, {cells}, 98\n" in text
+    assert f"local SIZES, CELLS, SPAN = {sizes}, {cells}, 998\n" in text
     assert re.search(rf"^local CALL\b[^=\n]*= {CALL}\b", text, re.MULTILINE)
     assert tuple(size * cells for size, cells in zip(SIZES_MS, CELLS, strict=True)) == WINDOWS_MS
     assert WINDOWS_MS[2] + SIZES_MS[2] == DAY_MS

@@ -4,7 +4,7 @@ mend: puts right what is counted of a user, if it still is what was found to be 
 KEYS    counts
 ARGV    group found right
 RETURN  done
-INCLUDE rings
+INCLUDE weigh
 
 group   whose creations are counted wrongly
 found   the tally that was found there; '': none
@@ -18,6 +18,10 @@ if there ~= ARGV[2] then
   return 0
 end
 redis.call('HDEL', KEYS[1], forgiven)
+local calls = redis.call('HGET', KEYS[1], '=' .. ARGV[1])
+if calls then -- a refusal may be remembered for what was wrong
+  redis.call('HSET', KEYS[1], '=' .. ARGV[1], without_refusal(calls))
+end
 if ARGV[3] == '' then
   redis.call('HDEL', KEYS[1], created)
 else

@@ -58,32 +58,29 @@ local function reserve(counts, reserved, interrupt, asked, limits_there)
     if values.err then
       return values
     end
-    values[1] = without_refusal(values[1])
-    values[3] = values[3] or NOTHING
-    local allowed = limits(words)
-    if was and values[1] then
-      local calls = parse(values[1])
-      give_back(calls, now, was - life_ms, allowed[1])
-      values[1] = text_of(calls)
-    end
-    local tallies = tallies_at(values, now, allowed[1])
-    if was then
-      add(tallies[3], now, was + 0, -1)
-    end
-    local verdict = {weigh(tallies, now, allowed, 1)}
-    verdict[6], verdict[7] = own, number
-    found[number] = {names, tallies}
-    if verdict[1] == 1 then
-      if not held or (held[1] == 1 and verdict[4] - verdict[3] < held[4] - held[3]) then
-        held = verdict
+    local verdict = not (was or values[3]) and remembered(values[1], now, 1, words)
+    if not verdict then
+      values[1], values[3] = without_refusal(values[1]), values[3] or NOTHING
+      local allowed = limits(words)
+      if was and values[1] then
+        local calls = parse(values[1])
+        give_back(calls, now, was - life_ms, allowed[1])
+        values[1] = text_of(calls)
       end
-    else
-      if tallies[3][7] == 0 and not was then
+      local tallies = tallies_at(values, now, allowed[1])
+      if was then
+        add(tallies[3], now, was + 0, -1)
+      end
+      verdict = {weigh(tallies, now, allowed, 1)}
+      found[number] = {names, tallies}
+      if verdict[1] ~= 1 and tallies[3][7] == 0 and not was then
         redis.call('HSET', counts, names[1], refusal(now, verdict, 1, words) .. text_of(tallies[1]))
       end
-      if not held or held[1] == 1 or verdict[5] > held[5] then
-        held = verdict
-      end
+    end
+    verdict[6], verdict[7] = own, number
+    local tighter = held and held[1] == 1 and verdict[4] - verdict[3] < held[4] - held[3]
+    if not held or (verdict[1] == 1 and tighter) or (verdict[1] ~= 1 and (held[1] == 1 or verdict[5] > held[5])) then
+      held = verdict
     end
   end
   if held[1] == 1 then

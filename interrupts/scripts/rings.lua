@@ -14,13 +14,14 @@ debt     of the burst, at that time, in 60,000ths of a call: each millisecond as
          are allowed
 total    of a ring (minute, hour, day): the calls in all its cells
 newest   of a ring: the calls in the cell of `last`
-cells    of a ring: its other cells that have calls, the oldest first, each as two digits (its number modulo 100; it is
-         less than 100 older than the newest), the calls, and a comma
+cells    of a ring: its other cells that have calls, the oldest first, each as three digits (its number modulo 1,000; it
+         is less than 1,000 older than the newest), the calls, and a comma. So what lies ahead of now, by up to 15
+         minutes, pushes nothing out of the minute's window: a log's time can be ahead of the server's clock
 
 In memory it is {last, debt, total, newest, total, newest, total, newest, cells, cells, cells}; before the cells are
 needed they are one text, at 9, as most calls come in the same second as the one before.
 ]]
-local SIZES, CELLS, SPAN = {1000, 60000, 900000}, {60, 60, 96}, 98
+local SIZES, CELLS, SPAN = {1000, 60000, 900000}, {60, 60, 96}, 998
 local DAY_MS = (CELLS[3] + 1) * SIZES[3]
 local NOTHING = '0 0 0 0 0 0 0 0;;;'
 local floor, max, match, sub = math.floor, math.max, string.match, string.sub
@@ -43,8 +44,7 @@ local function text_of(t)
 end
 
 local function cell_text(cell, calls)
-  cell = cell % 100
-  return (cell < 10 and '0' or '') .. cell .. calls .. ','
+  return string.format('%03d', cell % 1000) .. calls .. ','
 end
 
 -- Lets go of what has left its window by now, and makes the cell of `latest` the newest one, if it is not older. A
@@ -63,8 +63,8 @@ local function move(t, now, latest, tidy)
       else
         local cells, start = t[list], 1
         while start <= #cells do
-          local cell, calls, after = match(cells, '^(%d%d)(%d+),()', start)
-          if newest - (newest - cell) % 100 >= oldest then
+          local cell, calls, after = match(cells, '^(%d%d%d)(%d+),()', start)
+          if newest - (newest - cell) % 1000 >= oldest then
             break
           end
           t[at], start = t[at] - calls, after
@@ -89,8 +89,8 @@ local function change(t, ring, cell, calls)
   split(t)
   local cells, newest, start, there, after = t[8 + ring], floor(t[1] / SIZES[ring]), 1, 0, 1
   while start <= #cells do
-    local number, found, next_start = match(cells, '^(%d%d)(%d+),()', start)
-    local at = newest - (newest - number) % 100
+    local number, found, next_start = match(cells, '^(%d%d%d)(%d+),()', start)
+    local at = newest - (newest - number) % 1000
     after = start
     if at >= cell then
       if at == cell then

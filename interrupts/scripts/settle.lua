@@ -51,9 +51,6 @@ local function settle(k, a)
   redis.call('ZREM', reserved, interrupt)
   if ms ~= '' then
     redis.call('ZADD', reserved, ms, interrupt)
-    local forgotten_at = expiry(max(now, ms + 0))
-    redis.call('PEXPIREAT', reserved, forgotten_at)
-    redis.call('PEXPIREAT', counts, forgotten_at)
   end
   for _, change in ipairs(changed) do
     keep_reserved(counts, change[1], change[2])
@@ -61,6 +58,9 @@ local function settle(k, a)
       redis.call('HSET', counts, '=' .. change[1], text_of(change[3]))
     end
   end
+  local forgotten_at = expiry(max(now, (ms ~= '' and ms or at) + 0))
+  redis.call('PEXPIREAT', reserved, forgotten_at)
+  redis.call('PEXPIREAT', counts, forgotten_at)
 end
 
 for item = 1, #KEYS / 3 do

@@ -44,20 +44,19 @@ local function take(key, terms, group, limits_there)
   end
   local own = own_limits(limits_there, key)
   local words = own or asked[3]
-  local text = values[1]
   if is_one_too_many(key, values) then
-    names = fields('*')
-    values = redis.call('HMGET', key, unpack(names))
-    text = values[1]
-  end
-  if text and string.byte(text) == REFUSED then
-    local until_ms, window, used, limit, its_cost, its_words, at =
-      match(text, '^!(%d+) (%d) (%d+) (%d+) (%d+) ([%d ]+)\n()')
-    if now < until_ms + 0 and its_cost + 0 == cost and its_words == words then
-      return {0, window + 0, used + 0, limit + 0, until_ms - now, own}
+    make_room(key, now)
+    if is_one_too_many(key, values) then
+      names = fields('*')
+      values = redis.call('HMGET', key, unpack(names))
     end
-    values[1] = sub(text, at)
   end
+  local held = remembered(values[1], now, cost, words)
+  if held then
+    held[6] = own
+    return held
+  end
+  values[1] = without_refusal(values[1])
   local allowed = limits(words)
   local tallies = tallies_at(values, now, allowed[1])
   local verdict = {weigh(tallies, now, allowed, cost)}

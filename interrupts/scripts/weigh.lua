@@ -21,7 +21,7 @@ set of limits. While there are reservations it is not: they may be given back.
 
     !<until> <window> <used> <limit> <cost> <limits> (a line end, and the tally)
 ]]
-local CALL, REFUSED, FIELDS_MAX = 60000, string.byte('!'), 100
+local CALL, REFUSED, FIELDS_MAX, ROOM_TRIES = 60000, string.byte('!'), 100, 10
 local fields_of, limits_of = {}, {}
 
 -- The names of a group's fields.
@@ -34,9 +34,24 @@ local function fields(group)
   return found
 end
 
+-- A tally without the refusal that may stand in front of it.
+local function without_refusal(text)
+  return text and string.byte(text) == REFUSED and match(text, '\n(.*)$') or text
+end
+
 -- Whether a group that has none of these values must be counted under '*', as the user has so many already.
 local function is_one_too_many(counts, values)
   return not (values[1] or values[2] or values[3]) and redis.call('HLEN', counts) >= FIELDS_MAX
+end
+
+-- Forgets some of a user's groups in which nothing counts any more, so that others find a place.
+local function make_room(counts, now)
+  for _, field in ipairs(redis.call('HRANDFIELD', counts, ROOM_TRIES)) do
+    local text = sub(field, 1, 1) == '=' and redis.call('HGET', counts, field)
+    if text and parse(without_refusal(text))[1] < now - DAY_MS then
+      redis.call('HDEL', counts, field)
+    end
+  end
 end
 
 -- Limits in words: the calls per minute, hour and day, and the burst.
@@ -69,8 +84,8 @@ local function free_at(tallies, ring, need, now)
       end
       calls[cell] = calls[cell] + (number == 4 and -there or there)
     end
-    for cell, there in string.gmatch(t[8 + ring], '(%d%d)(%d+),') do
-      count(newest - (newest - cell) % 100, there)
+    for cell, there in string.gmatch(t[8 + ring], '(%d%d%d)(%d+),') do
+      count(newest - (newest - cell) % 1000, there)
     end
     count(newest, t[2 + 2 * ring])
   end
@@ -160,7 +175,13 @@ local function refusal(now, verdict, cost, words)
     .. words .. '\n'
 end
 
--- A tally without the refusal that may stand in front of it.
-local function without_refusal(text)
-  return text and string.byte(text) == REFUSED and match(text, '\n(.*)$') or text
+-- What a remembered refusal says, if it still holds for calls of this cost under these limits.
+local function remembered(text, now, cost, words)
+  if text and string.byte(text) == REFUSED then
+    local until_ms, window, used, limit, its_cost, its_words =
+      match(text, '^!(%d+) (%d) (%d+) (%d+) (%d+) ([%d ]+)\n')
+    if now < until_ms + 0 and its_cost + 0 == cost and its_words == words then
+      return {0, window + 0, used + 0, limit + 0, until_ms - now}
+    end
+  end
 end

@@ -15,7 +15,8 @@ import msgspec
 from interrupts.errors import CorruptLogError, InterruptsError, UnavailableError, ValidationError
 from interrupts.keys import Keys
 from interrupts.limits import RESERVATION_MAX_S
-from interrupts.rates import LIMIT_TYPES, RateLimitConfig, RateLimitResult
+from interrupts.rate_rules import CREATE
+from interrupts.rates import IN_WORDS, LIMIT_TYPES, RateLimitConfig, RateLimitResult
 from interrupts.scripts import script
 from interrupts.store.batcher import Batcher
 from interrupts.store.grouping import by_partition, flat, in_order
@@ -43,11 +44,13 @@ KNOWN: Final = 2
 class Reserved(msgspec.Struct, frozen=True, gc=False):
     """What became of a creation that asked to be let in.
 
-    `at_ms`: the last moment to append it at; 0: it was not let in. `again` 1: another attempt had reserved it before,
-    and nobody knows what becomes of that; `KNOWN`: it has appended the interrupt.
+    `group`: which of its groups the result is about, from 0. `at_ms`: the last moment to append it at; 0: it was not
+    let in. `again` 1: another attempt had reserved it before, and nobody knows what becomes of that; `KNOWN`: it has
+    appended the interrupt.
     """
 
     result: RateLimitResult
+    group: int
     at_ms: int = 0
     again: int = 0
 
@@ -98,7 +101,7 @@ class Tallies:
             keys.reserved[partition] + user_id,
             keys.exhausted[partition] + user_id,
         )
-        return int((await self.server.run(FORGIVE, keys.slots[partition], names, [group], derived=True)).reply)
+        return int((await self.server.run(FORGIVE, keys.slots[partition], names, [group, CREATE], derived=True)).reply)
 
     async def set_limits(self, user_id: str, words: str) -> None:
         """From now on these limits hold for the user, and what they were told to wait for is forgotten. Raises
@@ -125,13 +128,15 @@ class Tallies:
         keys, partition = self.keys, self.keys.partition_of_user(user_id)
         await self.server.command(keys.slots[partition], "DEL", keys.exhausted[partition] + user_id, writes=True)
 
-    async def claim(self, user_id: str, text: bytes, instead_of: bytes, lasts_ms: int) -> bytes:
-        """This text, or the one that was the first for this user and still lasts, unless that is the one that this one
-        is to be instead of. Raises `UnavailableError`."""
+    async def claim(self, user_id: str, group: str, text: bytes, instead_of: bytes, lasts_ms: int) -> bytes:
+        """This text, or the one that was the first for this user and group and still lasts, unless that is the one that
+        this one is to be instead of. Raises `UnavailableError`."""
         keys, partition = self.keys, self.keys.partition_of_user(user_id)
         name = keys.exhausted[partition] + user_id
         claimed: bytes = (
-            await self.server.run(CLAIM, keys.slots[partition], [name], [text, instead_of, lasts_ms], derived=True)
+            await self.server.run(
+                CLAIM, keys.slots[partition], [name], [group, text, instead_of, lasts_ms], derived=True
+            )
         ).reply
         return claimed
 
@@ -197,7 +202,7 @@ class Tallies:
                 outcomes.append(_refused(outcome))
                 continue
             result = _result(outcome, configs[outcome[6] - 1])
-            outcomes.append(result if isinstance(result, Exception) else Reserved(result, *outcome[7:]))
+            outcomes.append(result if isinstance(result, Exception) else Reserved(result, outcome[6] - 1, *outcome[7:]))
         return outcomes
 
     async def _settle_call(
@@ -231,7 +236,7 @@ def _result(outcome: Any, config: RateLimitConfig) -> RateLimitResult | Exceptio
     if outcome[5]:  # what the code asks for is right, and an operator has set the user's limits below it
         return RateLimitResult.never(limit_type, limit, config)
     return ValidationError(
-        f"cost: it is more than the limit of {limit} calls per {limit_type}, so such a call would never be let in.",
+        f"cost: it is more than the {limit} calls allowed {IN_WORDS[limit_type]}, so it never passes ({limit_type}).",
         field="cost",
     )
 
