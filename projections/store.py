@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
@@ -81,9 +82,10 @@ class Views:
         All units must be of one partition, or the namespace on one server. Raises `UnavailableError`.
         """
         keys = self.keys
-        for unit, folded, _ in sections:
-            if unit.projection.view.crosses:  # first of all: the checkpoint moves when they are counted
-                await self._counting.step(unit, folded)
+        # First of all: the checkpoint moves when they are counted.
+        crossing = [(unit, folded) for unit, folded, _ in sections if unit.projection.view.crosses]
+        if crossing:
+            await asyncio.gather(*(self._counting.step(unit, folded) for unit, folded in crossing))
         names: list[str] = []
         args: list[Any] = [len(sections)]
         own = [with_targets(folded.changes, keys) for _, folded, _ in sections]

@@ -99,7 +99,7 @@ class Projecting:
         shares: dict[tuple[bool, int], Sequence[int]] = {}
         for crosses in {projection.view.crosses for projection in self._projections}:
             if log.server.route.one_server:
-                together = 1 if crosses else FOLLOWERS_MAX
+                together = FOLLOWERS_MAX
                 shares |= {(crosses, number): mine[number::together] for number in range(together)}
             else:
                 shares |= {(crosses, partition): [partition] for partition in mine}

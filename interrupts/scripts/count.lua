@@ -35,7 +35,7 @@ local function count(counts, reserved, interrupt, groups, ms)
     local created, waiting, forgiven_until, forgiven
     if ms > now - DAY_MS then
       created = parse(values[1])
-      add(created, now, ms, 1)
+      add(created, now, ms, 1, true)
       if values[3] or values[4] then
         local tally
         forgiven_until, tally = match(values[3] or '0 ' .. NOTHING, '^(%d+) (.*)$')

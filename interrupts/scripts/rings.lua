@@ -33,7 +33,9 @@ local function parse(text)
 end
 
 local function split(t)
-  if not t[10] then
+  if t[9] == ';;' then
+    t[9], t[10], t[11] = '', '', ''
+  elseif not t[10] then
     t[9], t[10], t[11] = match(t[9], '^([^;]*);([^;]*);(.*)$')
   end
 end
@@ -54,7 +56,7 @@ local function move(t, now, latest, tidy)
   for ring = 1, 3 do
     local size, at = SIZES[ring], 1 + 2 * ring
     local here, newest = floor(latest / size), floor(last / size)
-    if t[at] > 0 and not (tidy and here == newest) then
+    if t[at] > 0 and not (tidy and here == newest and floor(now / size) == newest) then
       split(t)
       local list = 8 + ring
       local oldest = max(floor(now / size) - CELLS[ring], here - SPAN)
@@ -107,8 +109,8 @@ local function change(t, ring, cell, calls)
 end
 
 -- Adds calls made at a time, which may be before the latest one; or takes them back, as far as they are there.
-local function add(t, now, ms, calls)
-  move(t, now, max(ms, t[1]))
+local function add(t, now, ms, calls, tidy)
+  move(t, now, max(ms, t[1]), tidy and now >= t[1])
   for ring = 1, 3 do
     local at, cell, newest = 1 + 2 * ring, floor(ms / SIZES[ring]), floor(t[1] / SIZES[ring])
     if cell == newest then
