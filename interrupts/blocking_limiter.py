@@ -73,7 +73,7 @@ class RateLimiter:
         thread = LoopThread()
         try:
             return cls(thread.wait(connecting.__aenter__()), thread)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, must not leave the thread behind
             thread.end()
             raise
 
