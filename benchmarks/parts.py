@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from benchmarks import append, projections, rates
+from benchmarks import append, projections, rates, workers
 from benchmarks.figures import Figure
 
 Part = Callable[[float], AsyncIterator[Figure]]
@@ -18,4 +18,5 @@ PARTS: Final[dict[str, Part]] = {
     "append": append.run,
     "projections": projections.run,
     "rates": rates.run,
+    "workers": workers.run,
 }

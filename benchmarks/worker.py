@@ -10,11 +10,13 @@ import time
 from types import TracebackType
 from typing import IO, Final, Self
 
+from redis import Redis
+
 from benchmarks.server import START_TIMEOUT_S, BenchServer, end, end_with_us
 from benchmarks.stored import KEYS
+from interrupts.keys import workers_key
+from interrupts.store.lookup import ROLE
 
-_READY: Final = "run: folding"
-"""What it says when the views are there and up to date."""
 _WORDS_MAX: Final = 4_000
 
 
@@ -27,7 +29,8 @@ class BenchWorker:
         self._said: IO[bytes] = tempfile.TemporaryFile(prefix="interrupts-bench-")  # noqa: SIM115 - _end closes it
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "workers", "run", "--url", self._server.url, "--namespace", KEYS.namespace]
+        where = ["--url", self._server.url, "--namespace", KEYS.namespace]
+        command = [sys.executable, "-m", "workers", "run", "projections", *where]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -37,7 +40,7 @@ class BenchWorker:
                 preexec_fn=end_with_us,  # noqa: PLW1509 - it makes one system call, and no other thread runs here
             )
             give_up_at = time.monotonic() + START_TIMEOUT_S
-            while _READY not in self._words():
+            while not self._has_joined():
                 if self._process.poll() is not None or time.monotonic() > give_up_at:
                     raise RuntimeError(f"the worker did not start: {self._words()}")
                 time.sleep(0.01)
@@ -50,6 +53,11 @@ class BenchWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    def _has_joined(self) -> bool:
+        """Whether it folds: then it has said that it is there."""
+        with Redis(port=self._server.port) as client:
+            return bool(client.exists(workers_key(KEYS.namespace, ROLE)))
 
     def _words(self) -> str:
         """What it has said so far; read without moving the place where it writes, which is shared with it."""

@@ -18,6 +18,7 @@ from interrupts.errors import (
     ValidationError,
     ViewBehindError,
     ViewStoppedError,
+    WaitTimeoutError,
 )
 from interrupts.limiter import AsyncRateLimiter
 from interrupts.middleware import RateLimitMiddleware
@@ -81,6 +82,7 @@ __all__ = [
     "ValidationError",
     "ViewBehindError",
     "ViewStoppedError",
+    "WaitTimeoutError",
     "WebhookServiceProtocol",
     "WindowUse",
     "connect",

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from interrupts.errors import CorruptLogError
-from interrupts.events import AnyEvent, CancelledContent, CreatedContent, ResolvedContent
+from interrupts.events import AnyEvent, CancelledContent, CreatedContent, LogEvent, Published, ResolvedContent
 from interrupts.model import InterruptStatus
 
 Upcaster = Callable[[list[Any]], list[Any]]
@@ -30,7 +30,7 @@ _encoder: Final = msgspec.json.Encoder()
 encode: Final = _encoder.encode
 encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 """Equal for equal values, whatever the order of their keys."""
-_decode_event: Final[Callable[[bytes], AnyEvent]] = msgspec.json.Decoder(AnyEvent).decode
+_decode_event: Final[Callable[[bytes], LogEvent]] = msgspec.json.Decoder(LogEvent).decode
 decode_created_content: Final = msgspec.json.Decoder(CreatedContent).decode
 decode_resolved_content: Final = msgspec.json.Decoder(ResolvedContent).decode
 STATUS_LETTER: Final = {
@@ -44,7 +44,8 @@ decode_cancelled_content: Final = msgspec.json.Decoder(CancelledContent).decode
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One event with its place: the stream id, its milliseconds and, if read from the log, its number there."""
+    """One event of an interrupt with its place: the stream id, its milliseconds and, if read from the log, its number
+    there."""
 
     stream_id: str
     ms: int
@@ -52,7 +53,20 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     sequence: int | None = None
 
 
-def decode_event(raw: bytes) -> AnyEvent:
+class PublishedLine(msgspec.Struct, frozen=True, gc=False):
+    """Something that was published, with its place."""
+
+    stream_id: str
+    ms: int
+    event: Published
+    sequence: int | None = None
+
+
+LogLine = Line | PublishedLine
+"""An event of the log with its place."""
+
+
+def decode_event(raw: bytes) -> LogEvent:
     """The event in these bytes, of whatever age. Refuses what no version of this library has written."""
     try:
         return _decode_event(raw)
@@ -60,7 +74,7 @@ def decode_event(raw: bytes) -> AnyEvent:
         return _decode_old_event(raw, error)
 
 
-def _decode_old_event(raw: bytes, error: Exception) -> AnyEvent:
+def _decode_old_event(raw: bytes, error: Exception) -> LogEvent:
     try:
         fields = msgspec.json.decode(raw)
         for _ in range(_UPCASTS_MAX):
@@ -79,7 +93,7 @@ def _decode_old_event(raw: bytes, error: Exception) -> AnyEvent:
     ) from error
 
 
-def decode_entry(stream_id: bytes, fields: list[bytes]) -> Line:
+def decode_entry(stream_id: bytes, fields: list[bytes]) -> LogLine:
     """One entry of the log, as XRANGE and XREAD return it."""
     try:
         if len(fields) == 4 and fields[0] == b"s" and fields[2] == b"e":
@@ -101,7 +115,7 @@ def decode_only(packed: bytes) -> tuple[str, int, AnyEvent] | None:
             return None
         space = packed.index(b" ", start)
         ms = int(packed[start : packed.index(b"-", start)])
-        return packed[start:space].decode(), ms, decode_event(packed[space + 1 : -1])
+        return packed[start:space].decode(), ms, _of_interrupt(decode_event(packed[space + 1 : -1]))
     except ValueError as error:
         raise _damaged(error) from error
 
@@ -110,7 +124,10 @@ def decode_lines(packed: bytes) -> list[Line]:
     """The events in an interrupt's key, oldest first."""
     try:
         lines = [line.partition(b" ") for line in packed.split(b"\n")[1:-1]]
-        return [_line(stream_id, raw) for stream_id, _, raw in lines]
+        return [
+            Line(stream_id.decode(), int(stream_id.partition(b"-")[0]), _of_interrupt(decode_event(raw)))
+            for stream_id, _, raw in lines
+        ]
     except ValueError as error:
         raise _damaged(error) from error
 
@@ -119,5 +136,14 @@ def _damaged(error: Exception) -> CorruptLogError:
     return CorruptLogError(f"An interrupt's key can't be read ({error}): not written by us, or damaged.")
 
 
-def _line(stream_id: bytes, raw: bytes, sequence: int | None = None) -> Line:
-    return Line(stream_id.decode(), int(stream_id.partition(b"-")[0]), decode_event(raw), sequence)
+def _of_interrupt(event: LogEvent) -> AnyEvent:
+    if isinstance(event, Published):
+        raise CorruptLogError(f"An interrupt's key holds an event that was published ({event.name[:64]}).")
+    return event
+
+
+def _line(stream_id: bytes, raw: bytes, sequence: int) -> LogLine:
+    event, ms = decode_event(raw), int(stream_id.partition(b"-")[0])
+    if isinstance(event, Published):
+        return PublishedLine(stream_id.decode(), ms, event, sequence)
+    return Line(stream_id.decode(), ms, event, sequence)

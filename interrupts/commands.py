@@ -51,4 +51,24 @@ class Expire(msgspec.Struct, frozen=True, gc=False, tag="expire", tag_field="com
     command_id: str
 
 
-Command = Create | Respond | Cancel | Expire
+class Extend(msgspec.Struct, frozen=True, gc=False, tag="extend", tag_field="command"):
+    """Move the deadline: it is so long after the time at which this is written."""
+
+    id: str
+    command_id: str
+    ttl_ms: int
+    user_id: str | None = None
+    actor: str | None = None
+    expected_version: int | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False, tag="mark", tag_field="command"):
+    """Note that the end of an interrupt was handed over to a group of reactions, or (`done`) that it has gone on."""
+
+    id: str
+    command_id: str
+    group: str
+    done: bool
+
+
+Command = Create | Respond | Cancel | Expire | Extend | Mark

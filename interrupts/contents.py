@@ -52,6 +52,14 @@ def resolved_content(response: object) -> tuple[msgspec.Raw, InterruptResponse]:
     return msgspec.Raw(raw), read_back
 
 
+def published_content(data: object) -> msgspec.Raw:
+    """What is published, encoded."""
+    if type(data) is not dict:
+        raise ValidationError(f"data: must be a dict, not {type(data).__name__}.", field="data")
+    check_json("data", data)
+    return msgspec.Raw(encode(data))
+
+
 def _check_types(response: InterruptResponse) -> None:
     for field, wanted in (("text", str), ("approved", bool), ("decision", str), ("data", dict)):
         value = getattr(response, field)

@@ -44,7 +44,7 @@ class CreateOptions(TypedDict, total=False):
 
 _UNSAID: Final = ("idempotency_key", "on_limit", "ttl", "ttl_seconds")
 """Options that do not change what is made, or are said in another way."""
-_OPTIONS: Final = tuple(CreateOptions.__annotations__)
+_OPTIONS: Final = dict.fromkeys(CreateOptions.__annotations__).keys()
 
 
 class Creation:
@@ -67,8 +67,12 @@ class Creation:
         message: str | None,
         data: dict[str, Any] | None,
         options: CreateOptions,
+        made_of_key: tuple[str, str] | None = None,
     ) -> tuple[Create, CreatedContent]:
-        """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant."""
+        """The command, and the content as a reader will see it. Refuses, by name, what can't be stored or meant.
+
+        `made_of_key`: the interrupt's id, as a caller has made it of the idempotency key already, and the command's.
+        """
         if options:
             options = _given(options)
             check_on_limit(options.get("on_limit"))
@@ -76,8 +80,8 @@ class Creation:
         check_ids(request_id, user_id, session_id)
         raw, content = created_content(check_text("question", question), check_text("message", message), data)
         trace_id, span_id = self._ports.trace_context(request_id)
-        terms = self.terms[kind]
-        if options or envelope_id is not None or trace_id is not None or span_id is not None:
+        terms, key = self.terms[kind], options.get("idempotency_key")
+        if len(options) > (key is not None) or envelope_id is not None or trace_id is not None or span_id is not None:
             terms = settle(
                 terms,
                 ttl=options.get("ttl"),
@@ -89,34 +93,36 @@ class Creation:
                 trace_id=trace_id,
                 span_id=span_id,
             )
-        key = options.get("idempotency_key")
         if key is None:
             # The id is new: it is the command's id, too, and need not be stored twice.
             return Create(new_id(session_id), kind, session_id, request_id, user_id, "", raw, terms), content
-        words = _words(options) | {
-            "kind": kind,
-            "request_id": request_id,
-            "user_id": user_id,
-            "session_id": session_id,
-            "envelope_id": envelope_id,
-            "content": content,
-        }
+        words = _words(options)
+        words["kind"] = kind
+        words["request_id"] = request_id
+        words["user_id"] = user_id
+        words["session_id"] = session_id
+        words["envelope_id"] = envelope_id
+        words["content"] = content
         terms = msgspec.structs.replace(terms, fingerprint=fingerprint_of(words))
-        interrupt_id, command_id = keyed_id(session_id, check_id("idempotency_key", key)), new_command_id()
+        if made_of_key is None:
+            made_of_key = keyed_id(session_id, check_id("idempotency_key", key)), new_command_id()
+        interrupt_id, command_id = made_of_key
         return Create(interrupt_id, kind, session_id, request_id, user_id, command_id, raw, terms), content
 
 
 def _given(options: CreateOptions) -> CreateOptions:
     """The options that say something. Refuses one that does not exist, as a call with it would be."""
-    unknown = options.keys() - set(_OPTIONS)
-    if unknown:
-        raise TypeError(f"got an unexpected keyword argument {min(unknown)!r}; there are {', '.join(_OPTIONS)}")
+    if not options.keys() <= _OPTIONS:
+        unknown = min(options.keys() - _OPTIONS)
+        raise TypeError(f"got an unexpected keyword argument {unknown!r}; there are {', '.join(_OPTIONS)}")
+    if None not in options.values():
+        return options
     return cast(CreateOptions, {name: value for name, value in options.items() if value is not None})
 
 
 def _words(options: CreateOptions) -> dict[str, Any]:
     """The options as the caller said them; a time to live is the same however it is said."""
-    words = {name: value for name, value in options.items() if name not in _UNSAID}
+    words: dict[str, Any] = {name: value for name, value in options.items() if name not in _UNSAID}
     ttl, ttl_seconds = options.get("ttl"), options.get("ttl_seconds")
     words["ttl_s"] = ttl.total_seconds() if ttl is not None else None if ttl_seconds is None else float(ttl_seconds)
     return words

@@ -1,10 +1,12 @@
 """The rules of business: what follows from a command, in a state, at a time. Pure, and the only place that has them.
 
-    state \\ command   create            respond            cancel             expire
-    none              Created           not found          not found          not found
-    pending           (same id: below)  Resolved           Cancelled          nothing: not due
-    pending, overdue  (same id: below)  Expired            Expired            Expired
-    closed            (same id: below)  conflict           conflict           nothing: closed
+    state \\ command   create            respond        cancel         extend         expire
+    none              Created           not found      not found      not found      not found
+    pending           (same id: below)  Resolved       Cancelled      Extended       nothing: not due
+    pending, overdue  (same id: below)  Expired        Expired        Expired        Expired
+    closed            (same id: below)  conflict       conflict       conflict       nothing: closed
+
+A closed interrupt can still be marked: `Delivered`, then `Acknowledged`, once each for a group of reactions.
 
 An answer or a cancellation that comes after the deadline makes the *expiry* happen: the event is `Expired`, and the
 caller is told that it lost. A command that has acted before changes nothing: `decide` returns None, and the reply is
@@ -18,12 +20,26 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from interrupts.codec import encode, encode_sorted
-from interrupts.commands import Cancel, Command, Create, Expire, Respond
-from interrupts.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
-from interrupts.events import NO_CONTENT, About, AnyEvent, Cancelled, CancelledContent, Created, Expired, Resolved
+from interrupts.commands import Cancel, Command, Create, Expire, Extend, Mark, Respond
+from interrupts.errors import ConflictError, NotFoundError, ValidationError
+from interrupts.events import (
+    NO_CONTENT,
+    About,
+    Acknowledged,
+    AnyEvent,
+    Cancelled,
+    CancelledContent,
+    Created,
+    Delivered,
+    Expired,
+    Extended,
+    Resolved,
+)
 from interrupts.evolve import State, as_of
-from interrupts.limits import EVENTS_PER_INTERRUPT_MAX
-from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse, InterruptStatus
+from interrupts.limits import EVENTS_KEPT_FOR_THE_END, EVENTS_PER_INTERRUPT_MAX
+from interrupts.model import InterruptKind, InterruptResponse, InterruptStatus
+from interrupts.positions import ms_of
+from interrupts.refusals import check_allowed, check_open, check_repeated, check_user
 
 FitsSchema = Callable[[dict[str, object], InterruptResponse], None]
 """Raises a `ValidationError` if an answer does not fit a JSON Schema. Injected: the check is a library's."""
@@ -41,6 +57,10 @@ def decide(state: State | None, command: Command, now_ms: int, fits_schema: Fits
             return _respond(_known(state, command.id), command, now_ms, fits_schema)
         case Cancel():
             return _cancel(_known(state, command.id), command, now_ms)
+        case Extend():
+            return _extend(_known(state, command.id), command, now_ms)
+        case Mark():
+            return _mark(_known(state, command.id), command)
         case Expire():
             known = _known(state, command.id)
             return _expired(known, command.command_id) if known.overdue(now_ms) else None
@@ -77,7 +97,7 @@ def _create(state: State | None, command: Create, now_ms: int) -> Created | None
 
 def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchema) -> AnyEvent | None:
     interrupt = state.interrupt
-    _check_user(interrupt, command.user_id)
+    check_user(interrupt, command.user_id)
     actor = command.actor or interrupt.user_id
     before = state.caused_by(command.command_id)
     if before is not None:
@@ -86,9 +106,9 @@ def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchem
             and encode_sorted(interrupt.response) == encode_sorted(command.response)
             and before.about.actor == actor
         )
-        _check_repeated(same, interrupt, command.command_id)
+        check_repeated(same, interrupt, command.command_id)
         return None
-    _check_open(state, command.expected_version, now_ms)
+    check_open(state, command.expected_version, now_ms)
     if state.overdue(now_ms):
         return _expired(state, command.command_id)
     check_allowed(state.terms.allowed_responses, state.terms.require_response, interrupt, command.response)
@@ -99,18 +119,55 @@ def _respond(state: State, command: Respond, now_ms: int, fits_schema: FitsSchem
 
 def _cancel(state: State, command: Cancel, now_ms: int) -> AnyEvent | None:
     interrupt = state.interrupt
-    _check_user(interrupt, command.user_id)
+    check_user(interrupt, command.user_id)
     actor = command.actor or interrupt.user_id
     before = state.caused_by(command.command_id)
     if before is not None:
         same = isinstance(before, Cancelled) and interrupt.reason == command.reason and before.about.actor == actor
-        _check_repeated(same, interrupt, command.command_id)
+        check_repeated(same, interrupt, command.command_id)
         return None
-    _check_open(state, command.expected_version, now_ms)
+    check_open(state, command.expected_version, now_ms)
     if state.overdue(now_ms):
         return _expired(state, command.command_id)
     content = Raw(encode(CancelledContent(command.reason))) if command.reason is not None else NO_CONTENT
     return Cancelled(*_envelope(state), content, About(command.command_id, actor))
+
+
+def _extend(state: State, command: Extend, now_ms: int) -> AnyEvent | None:
+    interrupt = state.interrupt
+    check_user(interrupt, command.user_id)
+    actor = command.actor or interrupt.user_id
+    before = state.caused_by(command.command_id)
+    if before is not None:
+        same = isinstance(before, Extended) and before.ttl_ms == command.ttl_ms and before.about.actor == actor
+        check_repeated(same, interrupt, command.command_id)
+        return None
+    check_open(state, command.expected_version, now_ms, EVENTS_PER_INTERRUPT_MAX - EVENTS_KEPT_FOR_THE_END)
+    if state.overdue(now_ms):
+        return _expired(state, command.command_id)
+    if interrupt.expires_at is None:
+        raise ValidationError(
+            f"ttl: interrupt {interrupt.id} has no deadline, so there is nothing to extend. Nothing was changed.",
+            field="ttl",
+        )
+    if now_ms + command.ttl_ms <= ms_of(interrupt.expires_at):
+        raise ValidationError(
+            f"ttl: {command.ttl_ms / 1000:g} s from now is before the deadline of interrupt {interrupt.id}, which is "
+            f"{interrupt.expires_at.isoformat(timespec='milliseconds')}. A deadline is only moved to later. Nothing "
+            "was changed.",
+            field="ttl",
+        )
+    return Extended(*_envelope(state), NO_CONTENT, About(command.command_id, actor), command.ttl_ms)
+
+
+def _mark(state: State, command: Mark) -> AnyEvent | None:
+    closed = state.interrupt.status is not InterruptStatus.PENDING
+    full = state.interrupt.version >= EVENTS_PER_INTERRUPT_MAX
+    if not closed or full or state.caused_by(command.command_id) is not None:
+        return None
+    return (Acknowledged if command.done else Delivered)(
+        *_envelope(state), NO_CONTENT, About(command.command_id, command.group)
+    )
 
 
 def _expired(state: State, command_id: str) -> Expired:
@@ -120,96 +177,3 @@ def _expired(state: State, command_id: str) -> Expired:
 def _envelope(state: State) -> tuple[str, int, InterruptKind, str, str, str]:
     now = state.interrupt
     return now.id, now.version + 1, now.kind, now.session_id, now.request_id, now.user_id
-
-
-def _check_user(interrupt: FlowInterrupt, user_id: str | None) -> None:
-    if user_id is not None and user_id != interrupt.user_id:
-        raise AuthorizationError(
-            f"Interrupt {interrupt.id} waits for another user, not for {user_id}. Nothing was changed."
-        )
-
-
-def _check_open(state: State, expected_version: int | None, now_ms: int) -> None:
-    interrupt = state.interrupt
-    if interrupt.status is not InterruptStatus.PENDING:
-        raise lost(interrupt)
-    if expected_version is not None and expected_version != interrupt.version:
-        raise ConflictError(
-            f"Interrupt {interrupt.id} is at version {interrupt.version}, not {expected_version}: it has changed since "
-            "you read it. Read it again, then decide.",
-            interrupt=as_of(state, now_ms),
-            code="version",
-        )
-    if interrupt.version >= EVENTS_PER_INTERRUPT_MAX and not state.overdue(now_ms):
-        raise ConflictError(
-            f"Interrupt {interrupt.id} has {interrupt.version} events, the most that one may have.",
-            interrupt=interrupt,
-            code="full",
-        )
-
-
-def _check_repeated(same: bool, interrupt: FlowInterrupt, command_id: str) -> None:
-    if same:
-        return
-    if interrupt.status is InterruptStatus.EXPIRED:
-        raise lost(interrupt)
-    raise ConflictError(
-        f"The command id {command_id} was used on interrupt {interrupt.id} before, with another body. "
-        "Use a new id for a new command.",
-        interrupt=interrupt,
-        code="idempotency",
-    )
-
-
-def lost(interrupt: FlowInterrupt) -> ConflictError:
-    """The refusal for somebody who came too late: it says who won, how and when."""
-    at = "" if interrupt.resolved_at is None else f" at {interrupt.resolved_at.isoformat(timespec='milliseconds')}"
-    by = "" if interrupt.resolved_by is None else f" by {interrupt.resolved_by}"
-    match interrupt.status:
-        case InterruptStatus.EXPIRED:
-            deadline = interrupt.expires_at
-            due = "" if deadline is None else f" at {deadline.isoformat(timespec='milliseconds')}"
-            return ConflictError(
-                f"Interrupt {interrupt.id} expired: its deadline passed{due}, before this came.",
-                interrupt=interrupt,
-                code="expired",
-            )
-        case InterruptStatus.CANCELLED:
-            why = "" if interrupt.reason is None else f" ({interrupt.reason[:200]})"
-            return ConflictError(
-                f"Interrupt {interrupt.id} was already cancelled{by}{at}{why}.", interrupt=interrupt, code="cancelled"
-            )
-        case _:
-            return ConflictError(
-                f"Interrupt {interrupt.id} was already answered{by}{at}.", interrupt=interrupt, code="resolved"
-            )
-
-
-def check_allowed(
-    allowed: tuple[str, ...], required: bool, interrupt: FlowInterrupt, response: InterruptResponse
-) -> None:
-    """An answer may use the allowed fields, and `data` along with them; it has to say something where one is required.
-
-    Where the interrupt has a response schema, `data` alone is an answer. Refuses by the field's name.
-    """
-    given = False
-    for name, value in (("text", response.text), ("approved", response.approved), ("decision", response.decision)):
-        if value is None:
-            continue
-        given = True
-        if allowed and name not in allowed:
-            raise ValidationError(
-                f"response.{name}: this {interrupt.kind.value} is answered by {' or '.join(allowed)}, not by {name}. "
-                "Nothing was changed; it still waits.",
-                field=f"response.{name}",
-            )
-    if not required or given:
-        return
-    if response.data is not None and (not allowed or "data" in allowed or interrupt.response_schema is not None):
-        return
-    wanted = " or ".join(allowed) or "text, approved, decision or data"
-    raise ValidationError(
-        f"response: it says nothing. This {interrupt.kind.value} is answered by {wanted}. Nothing was changed; it "
-        "still waits.",
-        field="response",
-    )

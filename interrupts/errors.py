@@ -114,6 +114,19 @@ class UnsuitableServerError(UnavailableError):
     """The server answers, but can't keep the promises: too old, evicting, or lacking what the durability needs."""
 
 
+class WaitTimeoutError(InterruptsError, TimeoutError):
+    """A wait ran out of time. The interrupt is as it was: it still waits, and can be waited for again.
+
+    `interrupt` is the interrupt as it was last seen.
+    """
+
+    http_status = 408
+
+    def __init__(self, message: str, *, interrupt: FlowInterrupt | None = None) -> None:
+        super().__init__(message)
+        self.interrupt = interrupt
+
+
 class ViewBehindError(UnavailableError):
     """A list would not show what was written before it was asked for, and did not come to show it in time.
 

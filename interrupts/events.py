@@ -8,6 +8,13 @@ decided, so that the log can be read without that configuration.
 
     ["interrupt.created", id, version, kind, session_id, request_id, user_id, content, about, terms]
 
+Two events are marks: they say that an answer was handed over to what goes on with it, and that it is done. They are
+in an interrupt's history, and are told to nobody who subscribes.
+
+What callers publish besides interrupts is in the same log, in one type that carries its name:
+
+    ["published", name, session_id, request_id, user_id, content, about]
+
 The time, the position and the sequence number are the log's own and not repeated inside. Stored tags and the order of
 fields never change: a changed event is a new tag, and an upcaster in `codec` reads the old one.
 """
@@ -82,7 +89,35 @@ class Expired(Event, frozen=True, gc=False, array_like=True, tag="interrupt.expi
     """Its deadline passed without an answer."""
 
 
-AnyEvent = Created | Resolved | Cancelled | Expired
+class Extended(Event, frozen=True, gc=False, array_like=True, tag="interrupt.extended"):
+    """Its deadline is now the event's own time plus `ttl_ms`."""
+
+    ttl_ms: int
+
+
+class Delivered(Event, frozen=True, gc=False, array_like=True, tag="interrupt.delivered"):
+    """A mark: what goes on with it (the actor) was handed how it ended."""
+
+
+class Acknowledged(Event, frozen=True, gc=False, array_like=True, tag="interrupt.acknowledged"):
+    """A mark: what goes on with it (the actor) says that it is done."""
+
+
+class Published(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="type", tag="published"):
+    """Something that a caller wants to be known, and no interrupt. `session_id` is whose order it keeps."""
+
+    name: str
+    session_id: str
+    request_id: str
+    user_id: str
+    content: msgspec.Raw
+    about: About
+
+
+AnyEvent = Created | Resolved | Cancelled | Expired | Extended | Delivered | Acknowledged
+"""An event of an interrupt."""
+LogEvent = AnyEvent | Published
+"""An event of the log."""
 
 
 class CreatedContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -105,6 +140,11 @@ class CancelledContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
     reason: str | None = None
 
 
-def tag_of(event: AnyEvent) -> str:
+def tag_of(event: LogEvent) -> str:
     """The stored name of an event's type."""
     return str(event.__struct_config__.tag)
+
+
+def name_of(event: LogEvent) -> str:
+    """What an event is called by those who read: its type, or the name that it was published under."""
+    return event.name if isinstance(event, Published) else tag_of(event)

@@ -17,11 +17,14 @@ from interrupts.codec import (
 )
 from interrupts.errors import CorruptLogError
 from interrupts.events import (
+    Acknowledged,
     AnyEvent,
     Cancelled,
     Created,
     CreatedContent,
+    Delivered,
     Expired,
+    Extended,
     Resolved,
     Terms,
 )
@@ -101,6 +104,7 @@ def evolve(
     now = copy(state.interrupt)
     now.version = event.version
     now.position = position
+    deadline_ms = None
     match event:
         case Resolved():
             now.status = InterruptStatus.RESOLVED
@@ -117,9 +121,15 @@ def evolve(
             now.status = InterruptStatus.EXPIRED
             now.reason = EXPIRED_REASON
             now.resolved_at = time_of(line.ms)
+        case Extended():
+            deadline_ms = line.ms + event.ttl_ms
+            now.expires_at = time_of(deadline_ms)
+            deadline_ms = deadline_ms if state.terms.auto_expire else None
+        case Delivered() | Acknowledged():
+            pass
         case Created():
             raise CorruptLogError(f"Interrupt {event.id} was created twice.")
-    return State(now, state.terms, None, event, state)
+    return State(now, state.terms, deadline_ms, event, state)
 
 
 def _created(event: Created, ms: int, position: str, content: CreatedContent) -> State:

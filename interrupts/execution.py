@@ -14,35 +14,43 @@ exactly one closes an interrupt, whoever crashes where:
 
 from __future__ import annotations
 
-import asyncio
+from typing import Final
 
 import msgspec
 
 from interrupts.checks import check_size
 from interrupts.codec import STATUS_LETTER, encode
-from interrupts.commands import Cancel, Command, Expire, Respond
+from interrupts.commands import Cancel, Command, Respond
 from interrupts.decide import decide
 from interrupts.errors import (
-    CorruptLogError,
     NotFoundError,
     UnavailableError,
 )
-from interrupts.events import AnyEvent, Cancelled, Expired, Resolved
+from interrupts.events import AnyEvent, Cancelled, Expired, Extended, Resolved
 from interrupts.evolve import State, evolve, fold
-from interrupts.ids import is_id, new_command_id
-from interrupts.limits import DECIDE_AGAIN_MAX, EXPIRE_BATCH_MAX
+from interrupts.ids import is_id
+from interrupts.limits import DECIDE_AGAIN_MAX
 from interrupts.model import InterruptStatus
 from interrupts.outcomes import found, line_of, not_confirmed
 from interrupts.ports import Ports
 from interrupts.schemas import fits_schema
-from interrupts.store.log import Appended, Log, Read
+from interrupts.store.log import Appended, Log, Made, Read
 
-_GUARD_AND_STATUS = {
+_GUARD_AND_STATUS: Final[dict[type, str]] = {
     Resolved: f"open {STATUS_LETTER[InterruptStatus.RESOLVED]}",
     Cancelled: f"open {STATUS_LETTER[InterruptStatus.CANCELLED]}",
     Expired: f"due {STATUS_LETTER[InterruptStatus.EXPIRED]}",
+    Extended: f"open {STATUS_LETTER[InterruptStatus.PENDING]}",
 }
-"""What must be true of the deadline when an event is appended, and the status after it."""
+"""What must be true of the deadline when an event is appended, and the status after it. A mark changes none."""
+
+
+def made(raw: bytes, event: AnyEvent, before: State | None) -> Made:
+    """An event with the terms on which it is appended to what it was decided on."""
+    assert before is not None  # only a creation is decided on nothing
+    said = _GUARD_AND_STATUS.get(type(event)) or f"any {STATUS_LETTER[before.interrupt.status]}"
+    ttl_ms = event.ttl_ms if isinstance(event, Extended) and before.terms.auto_expire else None
+    return raw, f"{event.version - 1} {said}", ttl_ms
 
 
 class Execution:
@@ -72,10 +80,10 @@ class Execution:
                 if not appended.confirmed:
                     raise not_confirmed(after.interrupt)
                 return after, step.event, appended.now_ms
-            made = step(appended)
-            if made is None:
+            again = step(appended)
+            if again is None:
                 return await self._nothing_to_do(step, appended)
-            appended = await self._log.append(command.id, *made)
+            appended = await self._log.append(command.id, *again)
         raise UnavailableError(
             f"Interrupt {command.id} was moved by others {DECIDE_AGAIN_MAX} times while this was decided. Nothing was "
             "written. Try again."
@@ -98,31 +106,6 @@ class Execution:
             raise not_confirmed(state.interrupt)
         return state, event if ours else None, step.now_ms
 
-    async def expire_partition(self, partition: int) -> int:
-        """Closes what is overdue in a partition, in bounded batches; returns how many were closed by this call."""
-        expired = skip = 0
-        looked_at: set[str] = set()
-        while due := await self._log.due(partition, skip, EXPIRE_BATCH_MAX):
-            # What is closed, by whomever, leaves the list. What is still there was left behind by mistake (there is no
-            # such interrupt, it can't be read, or it is not due): it must not block the rest, or be looked at for ever.
-            left_behind = looked_at.intersection(due)
-            skip += len(left_behind)
-            for interrupt_id in left_behind:
-                self._ports.say("error", "interrupts.deadline_left_behind", interrupt_id=interrupt_id)
-            fresh = [interrupt_id for interrupt_id in due if interrupt_id not in looked_at]
-            expired += (await asyncio.gather(*map(self._expire, fresh))).count(True)
-            looked_at = set(due)
-        return expired
-
-    async def _expire(self, interrupt_id: str) -> bool:
-        """Whether this call closed it."""
-        try:
-            _, event, _ = await self.carry_out(Expire(interrupt_id, new_command_id()))
-        except (NotFoundError, CorruptLogError) as error:
-            self._ports.say("error", "interrupts.can_not_expire", interrupt_id=interrupt_id, error=str(error))
-            return False
-        return event is not None
-
 
 class _Step(msgspec.Struct, gc=False):
     """One command on its way: decides on what is there, and remembers on what it has decided."""
@@ -133,7 +116,7 @@ class _Step(msgspec.Struct, gc=False):
     event: AnyEvent | None = None
     now_ms: int = 0
 
-    def __call__(self, seen: Read) -> tuple[bytes, str] | None:
+    def __call__(self, seen: Read) -> Made | None:
         """The event to append and its terms, or None if there is nothing to do. Raises what `decide` raises."""
         self.now_ms = seen.now_ms
         self.state = None if seen.there is None else fold(seen.there, seen.partition)
@@ -143,4 +126,4 @@ class _Step(msgspec.Struct, gc=False):
         raw = encode(event)
         if len(raw) > self.payload_bytes_max:
             check_size(len(raw), self.payload_bytes_max, "reason" if isinstance(self.command, Cancel) else "response")
-        return raw, f"{event.version - 1} {_GUARD_AND_STATUS[type(event)]}"
+        return made(raw, event, self.state)

@@ -24,6 +24,7 @@ Reserving again under the same name, as a retry does, moves the reservation: an 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -39,6 +40,9 @@ from interrupts.rate_rules import RateLimits, reservation
 from interrupts.rates import RateLimitConfig, RateLimitResult
 from interrupts.store.log import NEVER, NEW, Appended, Log, TooLateError
 from interrupts.store.tallies import KNOWN, Reserved, Tallies
+
+Append = Callable[[str, bytes, str, int | None], "asyncio.Future[Appended]"]
+"""Appends an interrupt's event on these terms, with this time to live: as `Log.append`."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -73,20 +77,23 @@ class Gate:
                 tuple(rule.config for rule in rules),
             )
 
-    async def append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended | Refusal:
+    async def append(
+        self, command: Create, event: bytes, ttl_ms: int | None, append: Append | None = None
+    ) -> Appended | Refusal:
         """Appends a creation that may come now; what an earlier one with its key has made is returned in any case.
 
-        Raises `UnavailableError`.
+        `append` does it in place of the log's own, where it goes together with something else. Raises
+        `UnavailableError`.
         """
         self._inside += 1
         try:
-            return await self._append(command, event, ttl_ms)
+            return await self._append(command, event, ttl_ms, append or self._log.append)
         finally:
             self._inside -= 1
             if not self._inside:
                 self._all_out.set()
 
-    async def _append(self, command: Create, event: bytes, ttl_ms: int | None) -> Appended | Refusal:
+    async def _append(self, command: Create, event: bytes, ttl_ms: int | None, append: Append) -> Appended | Refusal:
         asked = self._asked[command.kind]
         for left in reversed(range(RESERVE_AGAIN_MAX)):
             name = reservation(command.id, asked.groups)
@@ -98,7 +105,7 @@ class Gate:
                 raise
             if not reserved.at_ms:
                 return await self._made_before(command, asked, reserved)
-            future = self._log.append(command.id, event, f"{NEW} {reserved.at_ms}", ttl_ms)
+            future = append(command.id, event, f"{NEW} {reserved.at_ms}", ttl_ms)
             settling = _Settling(self._tallies, command, asked, reserved)
             future.add_done_callback(settling)
             try:

@@ -57,6 +57,11 @@ def workers_key(namespace: str, role: str) -> str:
     return f"{{{namespace}}}:workers:{role}"
 
 
+def commands_key(namespace: str) -> str:
+    """Where producers in other languages look up in which streams commands and replies are."""
+    return f"{{{namespace}}}:commands"
+
+
 def _suffix(number: int) -> str:
     digits = ""
     while number:
@@ -78,16 +83,20 @@ class Keys:
     """The names of a namespace's keys. Two processes with the same namespace and partitions build the same ones."""
 
     __slots__ = (
+        "commands",
         "counted",
         "deadlines",
         "exhausted",
+        "groups",
         "interrupts",
         "limits",
         "logs",
         "marks",
         "namespace",
+        "once",
         "partitions",
         "rates",
+        "replies",
         "reserved",
         "slots",
         "tags",
@@ -96,12 +105,17 @@ class Keys:
     def __init__(self, namespace: str, partitions: int) -> None:
         self.namespace = check_namespace(namespace)
         self.partitions = check_partitions(partitions)
+        self.groups = f"{{{namespace}}}:groups"
         self.tags = tuple(_tag(namespace, partition, partitions) for partition in range(partitions))
         self.slots = tuple(slot_of_tag(tag) for tag in self.tags)
         self.logs = tuple(f"{{{tag}}}:log" for tag in self.tags)
         self.deadlines = tuple(f"{{{tag}}}:deadlines" for tag in self.tags)
         self.marks = tuple(f"{{{tag}}}:mark" for tag in self.tags)
         self.interrupts = tuple(f"{{{tag}}}:i:" for tag in self.tags)
+        self.once = tuple(f"{{{tag}}}:once:" for tag in self.tags)
+        # Of the commands of a partition there are more keys, which begin like this one.
+        self.commands = tuple(f"{{{tag}}}:commands" for tag in self.tags)
+        self.replies = tuple(f"{{{tag}}}:replies" for tag in self.tags)
         # What is counted of a user is in the user's partition.
         self.rates = tuple(f"{{{tag}}}:rate:" for tag in self.tags)
         self.reserved = tuple(f"{{{tag}}}:reserved:" for tag in self.tags)
@@ -124,6 +138,10 @@ class Keys:
     def interrupt(self, interrupt_id: str) -> str:
         """The key of one interrupt."""
         return self.interrupts[partition_of_id(interrupt_id, self.partitions)] + interrupt_id
+
+    def group(self, partition: int, group: str) -> str:
+        """The card of a group of reactions in one partition; its other keys begin like it."""
+        return f"{{{self.tags[partition]}}}:group:{group}"
 
     def card(self, partition: int, view: str) -> str:
         """The key in which a view's generations and their checkpoints are written down, in one partition."""

@@ -17,6 +17,8 @@ TTL_S_MAX: Final = 10 * 366 * 24 * 3600
 """The longest time to live: ten years."""
 EVENTS_PER_INTERRUPT_MAX: Final = 1_000
 """How many events one interrupt may have, since its key carries them all."""
+EVENTS_KEPT_FOR_THE_END: Final = 100
+"""So many of them are not for moving its deadline: it must be possible to answer, and to mark who went on."""
 PARTITIONS_MAX: Final = 1024
 PARTITIONS_DEFAULT: Final = 16
 NAMESPACE_CHARS_MAX: Final = 64
@@ -48,7 +50,19 @@ TAIL_BLOCK_MS: Final = 2_000
 """How long one blocking read waits before it is made anew. It is no timer: nothing is due at its end."""
 TAIL_COUNT_MAX: Final = 500
 EXPIRE_BATCH_MAX: Final = 256
-"""Overdue interrupts that one partition closes per script call."""
+"""Overdue interrupts that are closed by one script call."""
+EXPIRE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of overdue interrupts that are read in one go from a partition."""
+ONCE_S: Final = 60.0
+"""For how long it is remembered that an event was published, so that a repeated call does not publish it again; longer
+than a call goes on. With an idempotency key it is a day."""
+ONCE_KEYED_S: Final = 24 * 3600.0
+WAIT_LINGER_S: Final = 10.0
+"""For how long the log is followed on when nobody waits any more."""
+WAIT_LAST_LOOK_S: Final = 1.0
+"""How long the last look of a wait may take: what came in time is told, also if that was in the last moment."""
+WAIT_MANY_MAX: Final = 10_000
+"""Interrupts that one call waits for."""
 SCHEMAS_CACHED_MAX: Final = 256
 """Compiled response schemas that one process keeps."""
 
@@ -118,3 +132,58 @@ RESERVATION_MAX_S: Final = 30.0
 """How long after a creation was let in it may be appended. Later it is let in anew, or refused."""
 RESERVE_AGAIN_MAX: Final = 3
 """How often a creation is let in anew because it was not appended in time."""
+
+# Commands of producers that do not use this library.
+COMMAND_BODY_BYTES_MAX: Final = 1024 * 1024
+"""The body of a command. What becomes of it is bounded as every event is."""
+COMMANDS_READ_MAX: Final = 256
+"""Commands of one partition that are read in one go, and decided in one step."""
+COMMANDS_READ_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of commands that one read asks for, as far as the sizes of those before let expect."""
+COMMANDS_WAITING_MAX: Final = 256
+"""While so many commands of one partition are read and not decided, no more are read there."""
+DESKS_LOOK_AGAIN_S: Final = 0.05
+"""How often the others are looked at while commands wait in one partition that takes no more."""
+COMMAND_LEASE_AGAIN_S: Final = 0.2
+"""How long until a partition whose commands somebody else still decides is asked for again."""
+REPLIES_MAX: Final = 10_000
+"""Replies that one partition keeps, about: the newest."""
+REPLY_MESSAGE_CHARS_MAX: Final = 500
+REFUSALS_KEPT_S: Final = 24 * 3600
+"""For how long a command id that was refused is refused again, and again with the same reply."""
+REFUSALS_KEPT_MAX: Final = 10_000
+"""Refusals that one partition remembers: the newest."""
+COMMANDS_PARKED_MAX: Final = 1_000
+"""Commands that one partition keeps because they were none, or could not be decided: the newest."""
+COMMAND_PARKED_CHARS_MAX: Final = 16 * 1024
+"""What is kept of each field of such a command."""
+
+# Workers.
+LEASE_S: Final = 6.0
+"""For how long a process has a piece of work after it last said so: then others may take it."""
+HELD_MAX: Final = 10_000
+"""Events that a group of reactions holds apart in one partition: it reads no further there while there are so many."""
+PARKED_MAX: Final = 10_000
+"""Events that a group parks in one partition. Beyond it nothing more is parked: what fails is tried again and again."""
+RELEASE_BATCH_MAX: Final = 500
+"""Events that one script call takes out of what is parked, or hands to a group once more."""
+REACT_EVENTS_MAX: Final = 1_000
+"""Events that one read of a group of reactions asks for, in all its partitions."""
+REACT_EVENTS_FIRST: Final = 64
+"""How many the first read asks for, as nobody knows yet how large they are."""
+REACT_UNDONE_MAX: Final = 2_000
+"""Events of one partition that a group has read and not done yet: until there are fewer, it reads no further."""
+REACT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""The bytes of the events that a group has in hand in one partition, beyond which it reads no further there."""
+REACT_READ_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes that one read asks for, as far as the sizes of events before let expect."""
+REACT_HOLD_AFTER_S: Final = 2.0
+"""A handler that takes longer than this does not hold up how far its group has come: its event is held."""
+REACT_ACK_DELAY_S: Final = 0.02
+"""For how long it may take until what was done is written down, so that it is written down together."""
+REACT_SUSPECT_ALONE_S: Final = 1.0
+"""For how long an event whose handler may have killed its process is handled alone."""
+REACT_SUSPECT_ALONE_LEAST_S: Final = 0.05
+"""The same when many have taken longer than that, and none has killed it."""
+REACT_FULL_PAUSE_S: Final = 5.0
+"""How long what could not be parked, for want of room, is left alone before it is tried again."""

@@ -20,7 +20,7 @@ import structlog
 from interrupts.checks import check_id
 from interrupts.config import WEBHOOK_EVENT_OF_KIND
 from interrupts.errors import ValidationError
-from interrupts.events import AnyEvent, Created, tag_of
+from interrupts.events import Acknowledged, AnyEvent, Created, Delivered, Extended, tag_of
 from interrupts.limits import PORT_TIMEOUT_S
 from interrupts.model import FlowInterrupt
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
@@ -87,7 +87,12 @@ class Ports:
             return None, None
 
     async def announce(self, interrupt: FlowInterrupt, event: AnyEvent) -> None:
-        """Tells all ports of an event that is in the log. Whatever they do, this does not raise."""
+        """Tells all ports of an event that is in the log. Whatever they do, this does not raise.
+
+        Marks are nobody's news, and a webhook is told of what its contract names: a moved deadline is not among that.
+        """
+        if isinstance(event, Delivered | Acknowledged):
+            return
         tag = tag_of(event)
         await self._guarded("logger", interrupt, partial(self._to_log, tag, interrupt))
         if self._db is not None:
@@ -95,7 +100,7 @@ class Ports:
         if self._otel is not None:
             noted = partial(self._otel.record_event, tag, interrupt.request_id, _attributes(interrupt))
             await self._guarded("otel_adapter", interrupt, noted)
-        if self._webhook is not None:
+        if self._webhook is not None and not isinstance(event, Extended):
             name = tag
             if isinstance(event, Created):
                 name = event.terms.webhook_event or WEBHOOK_EVENT_OF_KIND[event.kind]
@@ -119,7 +124,11 @@ class Ports:
         if isinstance(event, Created):
             await db.insert(TABLE, row)
         else:
-            changed = ("status", "response", "resolved_at", "version", "position", "resolved_by", "reason")
+            changed: tuple[str, ...] = (
+                ("status", "response", "resolved_at", "version", "position", "resolved_by", "reason")
+                if not isinstance(event, Extended)
+                else ("expires_at", "version", "position")
+            )
             await db.update(TABLE, {name: row[name] for name in changed}, {"id": interrupt.id})
 
     async def _guarded(self, port: str, interrupt: FlowInterrupt, call: Callable[[], Any]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from interrupts.codec import Line
-from interrupts.events import Created, tag_of
+from interrupts.codec import Line, LogLine, PublishedLine
+from interrupts.events import Created, LogEvent, Published, tag_of
 from interrupts.model import InterruptKind
 from interrupts.positions import time_of
 
@@ -16,7 +16,8 @@ from interrupts.positions import time_of
 class RecordedEvent(msgspec.Struct, frozen=True):
     """One event of the log. `content` is what people wrote; `terms` (of a creation) what was decided for it.
 
-    `sequence` is its number in the partition's log; None in an interrupt's history, which is not read from there.
+    `sequence` is its number in the partition's log; None in an interrupt's history, which is not read from there. What
+    was published, and is no interrupt, has its own name as `type`, no kind, version 0, and "" as `interrupt_id`.
     """
 
     type: str
@@ -25,7 +26,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     sequence: int | None
     interrupt_id: str
     version: int
-    kind: InterruptKind
+    kind: InterruptKind | None
     session_id: str
     request_id: str
     user_id: str
@@ -40,8 +41,34 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         return plain
 
 
-def recorded(line: Line, partition: int) -> RecordedEvent:
+def recorded_at(partition: int, stream_id: str, event: LogEvent, sequence: int | None = None) -> RecordedEvent:
+    """An event at its place, in the words of a reader."""
+    ms = int(stream_id.partition("-")[0])
+    if isinstance(event, Published):
+        return recorded(PublishedLine(stream_id, ms, event, sequence), partition)
+    return recorded(Line(stream_id, ms, event, sequence), partition)
+
+
+def recorded(line: LogLine, partition: int) -> RecordedEvent:
     """The event on a line, in the words of a reader."""
+    if isinstance(line, PublishedLine):
+        said = line.event
+        return RecordedEvent(
+            type=said.name,
+            at=time_of(line.ms),
+            position=f"{partition}:{line.stream_id}",
+            sequence=line.sequence,
+            interrupt_id="",
+            version=0,
+            kind=None,
+            session_id=said.session_id,
+            request_id=said.request_id,
+            user_id=said.user_id,
+            command_id=said.about.command_id,
+            actor=said.about.actor,
+            content=msgspec.json.decode(said.content),
+            terms={},
+        )
     event = line.event
     return RecordedEvent(
         type=tag_of(event),

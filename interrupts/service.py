@@ -1,41 +1,33 @@
-"""The service: create, read, answer, cancel, expire.
+"""The service: create, read, answer, cancel, extend, expire, wait, publish.
 
 How a command is carried out, and why no race, crash or lost reply can break it: see `execution`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from interrupts.checks import check_id, check_optional_id, check_text, check_version
+from interrupts.answers import Answers, asked_id
 from interrupts.codec import decode_lines
-from interrupts.commands import Cancel, Respond
 from interrupts.config import InterruptConfig
-from interrupts.contents import resolved_content
 from interrupts.creation import CreateOptions, Creation, OnLimit
 from interrupts.creators import Creators
-from interrupts.decide import lost
-from interrupts.errors import (
-    InterruptsError,
-    NotFoundError,
-    ValidationError,
-)
-from interrupts.events import AnyEvent, Expired
-from interrupts.evolve import State, as_of, fold
+from interrupts.deciding import Deciding
+from interrupts.evolve import as_of, fold
 from interrupts.execution import Execution
+from interrupts.expiry import Expiry
 from interrupts.gate import Gate
-from interrupts.ids import is_id, new_command_id
+from interrupts.ids import is_id
 from interrupts.limits import PAYLOAD_BYTES_MAX, VIEW_WAIT_S
 from interrupts.listing import Listing
 from interrupts.lists import Lists
 from interrupts.making import Making
-from interrupts.model import FlowInterrupt, InterruptKind, InterruptResponse
-from interrupts.outcomes import tell_refusal
+from interrupts.model import FlowInterrupt, InterruptKind
 from interrupts.ports import Ports
 from interrupts.protocols import DatabaseProtocol, LoggerProtocol, OTelAdapterProtocol, WebhookServiceProtocol
+from interrupts.publishing import Publishing
 from interrupts.rate_rules import RateLimits, check_limits
 from interrupts.rates import RateLimitConfig
 from interrupts.recorded import RecordedEvent, recorded
@@ -43,12 +35,14 @@ from interrupts.store.log import Log
 from interrupts.store.lookup import ViewLookup
 from interrupts.store.memory import memory_log
 from interrupts.store.reader import LogReader
+from interrupts.waiting import Waiters
+from interrupts.waits import Waits
 
 _NOTHING = CreateOptions()
 _ALL_NONE = (None,) * len(CreateOptions.__annotations__)
 
 
-class InterruptService(Creators, Lists):
+class InterruptService(Creators, Answers, Waits, Publishing, Lists):
     """Pauses, and the answers to them. Make one with `interrupts.connect()`, share it in the whole process.
 
     Made directly, as `InterruptService()`, it keeps everything in this process's memory. `db` gets a copy of every
@@ -80,8 +74,15 @@ class InterruptService(Creators, Lists):
         checked = None if limits is None else check_limits(limits)
         self._gate = None if checked is None else Gate(self._log, checked)
         self._ports = ports
-        self._execution = Execution(self._log, ports, payload_bytes_max)
-        making = Making(self._log, ports, Creation(configs, ports, checked), self._gate, payload_bytes_max)
+        self._payload_bytes_max = payload_bytes_max
+        self.execution = Execution(self._log, ports, payload_bytes_max)
+        self._waiters = Waiters(self._log, ports, self.execution)
+        self.expiry = Expiry(self._log, ports)
+        """What writes down that deadlines have passed; for the worker that does."""
+        creation = Creation(configs, ports, checked)
+        self.deciding = Deciding(self._log, ports, creation, self._gate, payload_bytes_max)
+        """What decides the commands of producers that do not use this library; for the worker that does."""
+        making = Making(self._log, ports, creation, self._gate, payload_bytes_max)
         self._make = making.create
         self.log = LogReader(self._log.keys, self._log.server, ports.say)
         """Reading the log: ranges, the last position, tails."""
@@ -127,7 +128,7 @@ class InterruptService(Creators, Lists):
 
     async def get_interrupt(self, interrupt_id: str) -> FlowInterrupt | None:
         """The interrupt as it now is, or None. An overdue one reads as expired. Raises `UnavailableError`."""
-        if not is_id(_asked(interrupt_id)):
+        if not is_id(asked_id(interrupt_id)):
             return None
         read = await self._log.read(interrupt_id)
         if read.there is None:
@@ -136,81 +137,17 @@ class InterruptService(Creators, Lists):
 
     async def history(self, interrupt_id: str) -> list[RecordedEvent]:
         """The interrupt's events, oldest first; empty if there is no such interrupt. Raises `UnavailableError`."""
-        if not is_id(_asked(interrupt_id)):
+        if not is_id(asked_id(interrupt_id)):
             return []
         read = await self._log.read(interrupt_id)
         return [] if read.there is None else [recorded(line, read.partition) for line in decode_lines(read.there)]
-
-    async def respond(
-        self,
-        interrupt_id: str,
-        response: InterruptResponse,
-        user_id: str | None = None,
-        *,
-        actor: str | None = None,
-        expected_version: int | None = None,
-        command_id: str | None = None,
-    ) -> FlowInterrupt | None:
-        """Answers, and returns the resolved interrupt; None if there is no such interrupt.
-
-        `user_id`, where given, must be the interrupt's user. `actor` is who did it, where that is not the user. The
-        same `command_id` again gives the same reply. Raises `ConflictError` with who won, if the interrupt is closed
-        or past its deadline or not at `expected_version`; `AuthorizationError`; `ValidationError` for an answer that
-        is not allowed or does not fit; `UnavailableError`. After each of these but the last, nothing was changed,
-        except that a deadline found passed is written down.
-        """
-        try:
-            content, answer = resolved_content(response)
-            command = Respond(
-                _asked(interrupt_id),
-                _command_id(command_id),
-                answer,
-                content,
-                check_optional_id("user_id", user_id),
-                check_optional_id("actor", actor),
-                check_version(expected_version),
-            )
-            return _closed(*await self._execution.carry_out(command))
-        except NotFoundError:
-            return None
-        except InterruptsError as error:
-            tell_refusal(self._ports, "respond", interrupt_id, error)
-            raise
-
-    async def cancel(
-        self,
-        interrupt_id: str,
-        reason: str | None = None,
-        user_id: str | None = None,
-        *,
-        actor: str | None = None,
-        expected_version: int | None = None,
-        command_id: str | None = None,
-    ) -> FlowInterrupt | None:
-        """Calls it off, and returns the cancelled interrupt; None if there is no such one. Raises as `respond`."""
-        try:
-            command = Cancel(
-                _asked(interrupt_id),
-                _command_id(command_id),
-                check_text("reason", reason),
-                check_optional_id("user_id", user_id),
-                check_optional_id("actor", actor),
-                check_version(expected_version),
-            )
-            return _closed(*await self._execution.carry_out(command))
-        except NotFoundError:
-            return None
-        except InterruptsError as error:
-            tell_refusal(self._ports, "cancel", interrupt_id, error)
-            raise
 
     async def expire_pending(self) -> int:
         """Writes down every deadline that has passed; returns how many this call did. Raises `UnavailableError`.
 
         Nothing depends on when this runs: an overdue interrupt reads as expired and refuses answers at once.
         """
-        partitions = range(self._log.keys.partitions)
-        return sum(await asyncio.gather(*(self._execution.expire_partition(partition) for partition in partitions)))
+        return await self.expiry.expire_all(range(self._log.keys.partitions))
 
     async def aclose(self) -> None:
         """Sends what was handed over, and closes the connections. `connect()` does this at the end of its block."""
@@ -218,21 +155,4 @@ class InterruptService(Creators, Lists):
             await self._gate.drain()
         await self._log.drain()
         await self._log.server.close()
-
-
-def _closed(state: State, event: AnyEvent | None, now_ms: int) -> FlowInterrupt:
-    """The reply to a command that closes; whoever came after the deadline is told so."""
-    if isinstance(event, Expired):
-        raise lost(state.interrupt)
-    return state.interrupt if event is not None else as_of(state, now_ms)
-
-
-def _asked(interrupt_id: str) -> str:
-    """What is asked for, be it an id or not. Refuses the interrupt itself in place of its id."""
-    if isinstance(interrupt_id, FlowInterrupt):
-        raise ValidationError("interrupt_id: give the interrupt's id, not the interrupt.", field="interrupt_id")
-    return interrupt_id
-
-
-def _command_id(given: str | None) -> str:
-    return new_command_id() if given is None else check_id("command_id", given)
+        await self._waiters.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from interrupts.codec import Line, decode_entry
+from interrupts.codec import Line, LogLine, PublishedLine, decode_entry
 from interrupts.errors import CorruptLogError
 from interrupts.views import Checkpoint, Stopped, place_of
 from projections.changes import Changes
@@ -40,7 +40,7 @@ class Stretch(msgspec.Struct):
 
     partition: int
     entries: Sequence[Entry]
-    events: list[Line | Unreadable]
+    events: list[LogLine | Unreadable]
     whole: bool
     """Whether all can be read, and no number is missing."""
 
@@ -70,7 +70,7 @@ class Folded(msgspec.Struct):
 
 def stretch(partition: int, entries: Sequence[Entry]) -> Stretch:
     """The events in some entries of a partition's log."""
-    events: list[Line | Unreadable] = []
+    events: list[LogLine | Unreadable] = []
     readable = True
     for stream_id, fields in entries:
         try:
@@ -93,12 +93,19 @@ def fold(projection: Projection, at: Checkpoint, skipped: Mapping[str, str], rea
     if asked_for and read.whole and read.first + start == at.sequence + 1:
         changes = Changes()
         try:
-            projection.fold(events, changes)  # type: ignore[arg-type] # whole: each is a line
+            projection.fold(_of_interrupts(events), changes)
             changes.check()
             return Folded(read.checkpoint(-1), changes.seal())
         except Exception:  # noqa: BLE001, S110 - whatever it was: the second go finds out which event it was
             pass
     return _fold_singly(projection, at, skipped, read, start)
+
+
+def _of_interrupts(events: Sequence[LogLine | Unreadable]) -> Sequence[Line]:
+    """What views are made of. What was published is in the log and in no view. All must be readable."""
+    if any(type(event) is PublishedLine for event in events):
+        return [event for event in events if type(event) is Line]
+    return events  # type: ignore[return-value]
 
 
 def _fold_singly(
@@ -118,7 +125,7 @@ def _fold_singly(
     return Folded(at, changes.seal(), stopped)
 
 
-def _problem(at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadable) -> tuple[str, str] | None:
+def _problem(at: Checkpoint, skipped: Mapping[str, str], event: LogLine | Unreadable) -> tuple[str, str] | None:
     """Why this event can't come after that checkpoint, or can't be read: the sort of problem, and a sentence."""
     allowed, number = skipped.get(event.stream_id), event.sequence or 0
     if number == 0 and isinstance(event, Unreadable):
@@ -134,15 +141,15 @@ def _problem(at: Checkpoint, skipped: Mapping[str, str], event: Line | Unreadabl
 
 
 def _add(
-    projection: Projection, skipped: Mapping[str, str], event: Line | Unreadable, changes: Changes
+    projection: Projection, skipped: Mapping[str, str], event: LogLine | Unreadable, changes: Changes
 ) -> tuple[str, str] | None:
     """Folds one event, or leaves it out if an operator has said so; returns why it can't be folded."""
     if skipped.get(event.stream_id) == EVENT:
         return None
-    assert isinstance(event, Line)  # what can't be read is a problem before
+    assert not isinstance(event, Unreadable)  # that is a problem before
     own = Changes()
     try:
-        projection.fold([event], own)
+        projection.fold(_of_interrupts([event]), own)
         own.check()
         changes.check_apart(own)
     except Exception as error:  # noqa: BLE001 - a fold may be anybody's code

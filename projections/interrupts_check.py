@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from interrupts.codec import STATUS_LETTER, decode_entry
+from interrupts.codec import STATUS_LETTER, PublishedLine, decode_entry
 from interrupts.errors import CorruptLogError
-from interrupts.events import Created
+from interrupts.events import Created, Event, Extended
+from interrupts.model import InterruptStatus
 from interrupts.scripts import script
 from projections.counts import STATUS_AFTER
 from projections.progress import Meter
@@ -26,11 +27,13 @@ _Different = tuple[str, str | None, str | None, str | None]
 
 
 class _Should(msgspec.Struct):
-    """What an interrupt's key should hold: its head, and the checksum of its lines."""
+    """What an interrupt's key should hold: its head, and the checksum of its lines. `enforced`: of its deadline."""
 
     head: str = ""
     lines: int = 0
     deadline_ms: int | None = None
+    enforced: bool = True
+    letter: str = STATUS_LETTER[InterruptStatus.PENDING]
 
 
 class _Expected:
@@ -55,17 +58,28 @@ class _Expected:
             line = decode_entry(stream_id, fields)
         except CorruptLogError:
             return  # the views say so
-        event = line.event
-        after = STATUS_AFTER.get(type(event))
-        if after is None:
+        if isinstance(line, PublishedLine):
             return
-        deadline_ms = None
-        if isinstance(event, Created) and event.terms.auto_expire and event.terms.ttl_ms is not None:
-            deadline_ms = line.ms + event.terms.ttl_ms
+        event = line.event
         should = self.should.setdefault(event.id, _Should())
-        should.deadline_ms = deadline_ms
-        should.head = f"{event.version}{STATUS_LETTER[after]}{'' if deadline_ms is None else deadline_ms}"
+        after = STATUS_AFTER.get(type(event))
+        if after is not None:
+            should.letter = STATUS_LETTER[after]
+        if isinstance(event, Created):
+            should.enforced = event.terms.auto_expire
+        should.deadline_ms = None
+        ttl_ms = _ttl_ms(event)
+        if should.enforced and ttl_ms is not None:
+            should.deadline_ms = line.ms + ttl_ms
+        should.head = f"{event.version}{should.letter}{'' if should.deadline_ms is None else should.deadline_ms}"
         should.lines = zlib.crc32(stream_id + b" " + fields[3] + b"\n", should.lines)
+
+
+def _ttl_ms(event: Event) -> int | None:
+    """The time that it gives the interrupt from then on."""
+    if isinstance(event, Created):
+        return event.terms.ttl_ms
+    return event.ttl_ms if isinstance(event, Extended) else None
 
 
 async def check_interrupts(views: Views, partition: int, there: Iterable[str], meter: Meter, differs: Differs) -> int:

@@ -24,8 +24,8 @@ from interrupts.store.lanes import Command, Lanes
 from projections import PROJECTIONS
 from projections.rebuild import rebuild
 from tests.notes import Notes
+from tests.only_folding import running
 from tests.view_standing import standing, until_folded
-from workers import running
 
 YOUNGER: Final = (*PROJECTIONS, Notes(2))
 """What it folds: a version of the notes that is younger than what is there."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from interrupts.expiry import Expiry
 from interrupts.keys import meta_key
+from interrupts.limits import EXPIRE_BATCH_MAX, EXPIRE_BYTES_MAX
 from interrupts.open_log import _settle_partitions
+from interrupts.ports import Ports
 from interrupts.store.log import Log
 from tests.headers import Call
 from tests.recording import KEYS, Recorder
@@ -54,9 +57,9 @@ async def read(server: Recorder) -> list[Call]:
 
 async def due(server: Recorder) -> list[Call]:
     """Asks a partition for what is overdue."""
-    await Log(KEYS, server).due(3, 5, 7)
-    partition = {"log": KEYS.logs[3], "deadlines": KEYS.deadlines[3]}
-    return [{"head": [{"skip": 5, "limit": 7}], "partition": [partition]}]
+    await Expiry(Log(KEYS, server), Ports()).round([3])
+    asked = {"interrupts": KEYS.interrupts[3], "limit": EXPIRE_BATCH_MAX, "bytes": EXPIRE_BYTES_MAX, "known": []}
+    return [{"head": [{"log": KEYS.logs[3], "deadlines": KEYS.deadlines[3]} | asked]}]
 
 
 async def namespace(server: Recorder) -> list[Call]:

@@ -12,13 +12,19 @@ NEWEST: Final = 3
 """How many of a session `Notes` keeps."""
 
 
+def _kind(event: RecordedEvent) -> str:
+    """Its kind, which what was published has none of: that is in no view."""
+    assert event.kind is not None
+    return event.kind.value
+
+
 def pending(events: Sequence[RecordedEvent]) -> dict[str, Any]:
     """What is pending, four times, by the number of its creation."""
     ended = {event.interrupt_id for event in events if event.version > 1}
     held: dict[str, Any] = {}
     for event in events:
         if event.interrupt_id not in ended:
-            places = ("kind", event.kind.value), ("session", event.session_id)
+            places = ("kind", _kind(event)), ("session", event.session_id)
             for what, which in (*places, ("request", event.request_id), ("user", event.user_id)):
                 held.setdefault(f"{what}:{which}", {})[event.interrupt_id] = float(event.sequence or 0)
     return held
@@ -38,9 +44,9 @@ def counts(events: Sequence[RecordedEvent]) -> dict[str, Any]:
     held: dict[str, int] = {}
     for event in events:
         if event.version > 1:
-            after = f"{event.kind.value}:{event.type.removeprefix('interrupt.')}"
+            after = f"{_kind(event)}:{event.type.removeprefix('interrupt.')}"
             held[after] = held.get(after, 0) + 1
-        pending = f"{event.kind.value}:pending"
+        pending = f"{_kind(event)}:pending"
         held[pending] = held.get(pending, 0) + (1 if event.version == 1 else -1)
     return {"counted": {field: str(number) for field, number in held.items()}}
 

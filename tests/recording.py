@@ -20,7 +20,11 @@ COUNTED_USERS = {
     for partition in (3, 0, 15)
 }
 """By partition a user of whom something is counted."""
+OWNER, COMMAND = "an owner", "7-0"
+"""Who decides the commands in partition 3, and the first of them."""
 GROUPS = ("g", "h")
+LEASE = 7
+"""The number of the lease of the group of reactions `g`."""
 RESERVED = "an interrupt"
 """What each of them has a reservation for."""
 _made = Tally.parse(None)
@@ -69,11 +73,15 @@ def prepared() -> Iterator[tuple[Any, ...]]:
         for view in (PENDING, COUNTS, CLOSED):
             fields = ("live", "1", "last", "1", "1:version", view.version, "1:at", Checkpoint().encode())
             yield "HSET", KEYS.card(partition, view.name), *fields
+    yield "HSET", f"{KEYS.commands[3]}:card", "owner", OWNER, "lease", "1"
+    yield "XADD", KEYS.commands[3], COMMAND, "id", "a"
     for partition, user in COUNTED_USERS.items():
         yield "HSET", KEYS.rates[partition] + user, "+g", TALLY, "=g", TALLY
         yield "ZADD", KEYS.reserved[partition] + user, 5, RESERVED
         yield "HSET", KEYS.counted[partition], 3, "5 0"
+        yield "HSET", KEYS.group(partition, "g"), "lease", LEASE
     for number, event in enumerate(LISTED, 7):
         yield "SET", KEYS.interrupt(event.id), packed((event, f"{number}-0"))
         for key in ("session:s", "kind:checkpoint"):
             yield "ZADD", within(PENDING, 3, key), number, event.id
+    yield "ZADD", KEYS.deadlines[3], 5, LISTED[0].id

@@ -47,6 +47,16 @@ FIGURES = {
         "rates.memory_light",
         "rates.accuracy",
     ],
+    "workers": [
+        "workers.expiry_ms_p50",
+        "workers.expiry_ms_p99",
+        "workers.expiry_burst",
+        "workers.resume_ms_p50",
+        "workers.resume_ms_p99",
+        "workers.react",
+        "workers.command_create",
+        "workers.command_respond",
+    ],
 }
 """Names that others compare over time: they don't change."""
 

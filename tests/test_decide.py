@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from interrupts import decide as rules
 from interrupts.codec import Line
-from interrupts.commands import Cancel, Command, Create, Expire, Respond
+from interrupts.commands import Cancel, Command, Create, Expire, Extend, Respond
 from interrupts.contents import created_content, resolved_content
 from interrupts.decide import decide
 from interrupts.errors import AuthorizationError, ConflictError, InterruptsError, ValidationError
@@ -68,22 +67,24 @@ STATES: dict[str, State | None] = {
     "resolved": after((respond(), BEFORE_MS)),
     "cancelled": after((cancel(), BEFORE_MS)),
     "expired": after((Expire(ID, "c3"), DEADLINE_MS)),
+    "extended": after((Extend(ID, "c4", TTL_MS), BEFORE_MS)),
 }
 COMMANDS: dict[str, Command] = {"create": create(command_id="n0"), "respond": respond(YES, "n1")}
-COMMANDS |= {"cancel": cancel("n2"), "expire": Expire(ID, "n3")}
+COMMANDS |= {"cancel": cancel("n2"), "extend": Extend(ID, "n4", 2 * TTL_MS), "expire": Expire(ID, "n3")}
 TIMES = {"before": BEFORE_MS, "at": AT_MS, "after": AFTER_MS}
 
 TABLE = """
-    state     when     create    respond                  cancel                   expire
-    absent    any      Created   NotFoundError            NotFoundError            NotFoundError
-    pending   before   nothing   Resolved                 Cancelled                nothing
-    pending   at       nothing   Expired                  Expired                  Expired
-    pending   after    nothing   Expired                  Expired                  Expired
-    lasting   any      nothing   Resolved                 Cancelled                nothing
-    timeless  any      nothing   Resolved                 Cancelled                nothing
-    resolved  any      nothing   ConflictError:resolved   ConflictError:resolved   nothing
-    cancelled any      nothing   ConflictError:cancelled  ConflictError:cancelled  nothing
-    expired   any      nothing   ConflictError:expired    ConflictError:expired    nothing
+    state     when    create   respond                  cancel                   extend                   expire
+    absent    any     Created  NotFoundError            NotFoundError            NotFoundError            NotFoundError
+    pending   before  nothing  Resolved                 Cancelled                Extended                 nothing
+    pending   at      nothing  Expired                  Expired                  Expired                  Expired
+    pending   after   nothing  Expired                  Expired                  Expired                  Expired
+    lasting   any     nothing  Resolved                 Cancelled                Extended                 nothing
+    timeless  any     nothing  Resolved                 Cancelled                ValidationError          nothing
+    resolved  any     nothing  ConflictError:resolved   ConflictError:resolved   ConflictError:resolved   nothing
+    cancelled any     nothing  ConflictError:cancelled  ConflictError:cancelled  ConflictError:cancelled  nothing
+    expired   any     nothing  ConflictError:expired    ConflictError:expired    ConflictError:expired    nothing
+    extended  any     nothing  Resolved                 Cancelled                Extended                 nothing
 """
 CASES = [
     (state, when, command, expected)
@@ -160,6 +161,10 @@ REPEATED: dict[str, tuple[Command, list[Command]]] = {
     "respond": (respond(), [respond(NO), respond(YES_AND_EMPTY), respond(actor="bot"), cancel("c1")]),
     "numbers": (respond(ONE), [respond(TRUE), respond(InterruptResponse(data={"n": 1.0}))]),
     "cancel": (cancel(reason="done"), [cancel(), cancel(reason="done", actor="bot"), respond(YES, "c2")]),
+    "extend": (
+        Extend(ID, "c4", 2 * TTL_MS),
+        [Extend(ID, "c4", 2 * TTL_MS + 1), Extend(ID, "c4", 2 * TTL_MS, actor="bot"), cancel("c4"), respond(YES, "c4")],
+    ),
 }
 
 
@@ -239,12 +244,3 @@ def test_a_schema_is_asked_last_and_only_where_there_is_one() -> None:
         decide(state, respond(TRUE), BEFORE_MS, check)
     assert isinstance(decide(state, respond(TRUE), AFTER_MS, check), Expired)
     assert seen == [NO, TRUE]
-
-
-def test_the_bound_of_events_is_a_refusal_but_never_stops_an_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt at its bound takes no more commands; its deadline still closes it."""
-    monkeypatch.setattr(rules, "EVENTS_PER_INTERRUPT_MAX", 1)
-    for command in (respond(), cancel()):
-        assert refused(after(), command) == ("full", InterruptStatus.PENDING)
-        assert isinstance(ask(after(), command, AFTER_MS), Expired)
-    assert isinstance(ask(after(), Expire(ID, "c3"), AFTER_MS), Expired)

@@ -22,9 +22,9 @@ from projections.verify import verify
 from tests.conftest import whole_log
 from tests.following import assert_right, by_hand, create, dump, expected, fold_all, some_more
 from tests.notes import ALL, Notes
+from tests.only_folding import running
 from tests.servers import RedisServer, until
 from tests.view_standing import names, standing, until_folded
-from workers import running
 
 
 def test_each_event_is_folded_within_its_step(url: str, namespace: str) -> None:

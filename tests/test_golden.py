@@ -30,12 +30,16 @@ from interrupts.errors import CorruptLogError
 from interrupts.events import (
     NO_CONTENT,
     About,
-    AnyEvent,
+    Acknowledged,
     Cancelled,
     CancelledContent,
     Created,
     CreatedContent,
+    Delivered,
     Expired,
+    Extended,
+    LogEvent,
+    Published,
     Resolved,
     ResolvedContent,
     Terms,
@@ -57,9 +61,9 @@ def content(struct: msgspec.Struct) -> Raw:
     return Raw(encode(struct))
 
 
-def closed(kind: InterruptKind) -> tuple[str, int, InterruptKind, str, str, str]:
-    """The envelope of an event that closes."""
-    return ID, 2, kind, "s", "r", "u"
+def closed(kind: InterruptKind, version: int = 2) -> tuple[str, int, InterruptKind, str, str, str]:
+    """The envelope of an event that closes, or comes after that."""
+    return ID, version, kind, "s", "r", "u"
 
 
 FULL_TERMS = Terms(
@@ -84,7 +88,7 @@ KEYED_ABOUT = About("01a1f9469d4ebd224c3fc735c706")
 FULL_RESPONSE = Response('ja, "gut"', True, "modify", {"a": [{}]})
 KIND = InterruptKind
 
-EXPECTED: list[AnyEvent] = [  # line by line
+EXPECTED: list[LogEvent] = [  # line by line
     Created(ID, 1, KIND.CHECKPOINT, "s", "r", "u", NO_CONTENT, About(), Terms(None, False, False)),
     Created(
         *("d30b01a1f9469d4ebd224c3fc735c706", 1, KIND.AGENT_REVIEW, "Zürich", '会議 "7"', "user@example.com"),
@@ -98,11 +102,19 @@ EXPECTED: list[AnyEvent] = [  # line by line
     Cancelled(*closed(KIND.TIMEOUT), content(CancelledContent("zu spät\n")), About("c-2", "bot")),
     Expired(*closed(KIND.CLARIFICATION), NO_CONTENT, About("c-3")),
     Expired(*closed(KIND.CLARIFICATION), Raw(b'"c2VjcmV0"'), About("c-3", content_key="key-1")),
+    Extended(*closed(KIND.CONFIRMATION), NO_CONTENT, About("c-4", "bot"), 90_000),
+    Delivered(*closed(KIND.TIMEOUT, 3), NO_CONTENT, About("d-1", "mails")),
+    Acknowledged(*closed(KIND.TIMEOUT, 4), NO_CONTENT, About("a-1", "mails")),
+    Published(
+        *("session.chat.completed", "Zürich", "r", "", Raw('{"b":[1,null],"ä":{}}'.encode())),
+        About("key:7dcfa3a2dbe8f9d514e98ca7e6c42d71", "bot"),
+    ),
+    Published("a.b.c", "a.b.c", "", "", NO_CONTENT, About("01a1f9469d4ebd224c3fc735c706")),
 ]
 
 
 @pytest.mark.parametrize(("stored", "expected"), list(zip(EVENTS, EXPECTED, strict=True)))
-def test_stored_events_are_read_for_ever_and_written_alike(stored: bytes, expected: AnyEvent) -> None:
+def test_stored_events_are_read_for_ever_and_written_alike(stored: bytes, expected: LogEvent) -> None:
     """Each line decodes to exactly this event, and this event is written as exactly this line."""
     assert expected == decode_event(stored)
     assert stored == encode(expected) == encode(decode_event(stored))
@@ -132,12 +144,16 @@ def test_the_keys_of_interrupts_are_written_alike(form: dict[str, Any]) -> None:
     """The same events, appended today, are packed in the same way; only their times are other ones."""
 
     async def main() -> None:
-        log = memory_log()
+        log, enforced = memory_log(), True
         expected = form["packed"]
         for line in decode_lines(form["packed"].encode()):
             event = line.event
             terms = "new" if event.version == 1 else f"{event.version - 1} any {STATUS_LETTER[status]}"
-            ttl_ms = event.terms.ttl_ms if isinstance(event, Created) and event.terms.auto_expire else None
+            if isinstance(event, Created):
+                enforced = event.terms.auto_expire
+            ttl_ms = event.ttl_ms if isinstance(event, Extended) else None
+            ttl_ms = event.terms.ttl_ms if isinstance(event, Created) else ttl_ms
+            ttl_ms = ttl_ms if enforced else None
             appended = await log.append(ID, encode(event), terms, ttl_ms)
             expected = expected.replace(line.stream_id, appended.stream_id)
             if ttl_ms is not None:
@@ -214,7 +230,9 @@ def test_unknown_and_damaged_events_say_what_to_do(stored: bytes, monkeypatch: p
 
 DAMAGED = [
     *(b"", b"text", b"text\n", b"1p\n", b"1p\n\n", b"1p\ntext\n", b"1p\n1-0 \n", b"1p\n1-0 [\n", b"1p\n\xff \xff\n"),
-    *(b"2r\n1-0 " + EVENTS[line] + b"\n" for line in (3, 6, 9)),  # no creation
+    *(b"2r\n1-0 " + EVENTS[line] + b"\n" for line in (3, 6, 9, 10, 11, 12)),  # no creation
+    *(b"1p\n1-0 " + EVENTS[line] + b"\n" for line in (13, 14)),  # something that was published
+    b"2p\n1-0 " + EVENTS[0] + b"\n1-1 " + EVENTS[13] + b"\n",
     b"2p\n1-0 " + EVENTS[0] + b"\n1-1 " + EVENTS[0] + b"\n",  # two creations
     b"1p\nx-0 " + EVENTS[0] + b"\n",  # no time
     b"1p\n1-0 " + EVENTS[0].replace(b"{}", b"[]", 1) + b"\n",  # content of another form

@@ -18,6 +18,7 @@ LONGER = {"interrupts.store.guardian": 300}  # runs by its path alone, so it can
 # The pure files: the standard library, msgspec and each other.
 PURE = {
     *("model", "config", "errors", "ids", "keys", "positions", "commands", "events", "codec", "evolve", "decide"),
+    *("refusals", "event_names"),
     *("checks", "contents", "terms", "limits", "protocols", "recorded"),
     *("views", "pages", "cursors", "merging"),
     *("rates", "rate_rules", "rate_headers", "rings", "patterns"),

@@ -21,9 +21,9 @@ from interrupts.rate_rules import CREATE
 from projections import PROJECTIONS
 from tests.conftest import until_expired
 from tests.limited_process import RETRY_MAX_S, create, logged, only
+from tests.only_folding import running
 from tests.test_limited_exhausted import check
 from tests.view_standing import until_folded
-from workers import running
 
 EXHAUSTED = InterruptKind.RESOURCE_EXHAUSTED
 SOON = RateLimitConfig(60, 1_000, 10_000, 1)

@@ -21,7 +21,7 @@ from interrupts import (
 )
 from tests.conftest import until_expired
 from tests.folding import AT_ONCE, YES, ids, place, populate
-from workers import running
+from tests.only_folding import running
 
 SESSIONS = [f"s{number}" for number in range(4)]
 KINDS: list[tuple[Any, set[InterruptKind] | None]] = [

@@ -9,8 +9,8 @@ import pytest
 from interrupts import InterruptKind, PaginationParams, ViewBehindError, connect
 from interrupts.store.lanes import Lanes
 from tests.folding import SHORT_S, YES, counting, ids, place, populate
+from tests.only_folding import running
 from tests.servers import Cluster, sessions
-from workers import running
 
 
 def test_lists_over_all_nodes_find_what_a_plain_loop_finds(cluster: Cluster, namespace: str) -> None:

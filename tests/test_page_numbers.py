@@ -9,7 +9,7 @@ import pytest
 
 from interrupts import InterruptKind, PaginationParams, ValidationError, connect
 from tests.folding import populate
-from workers import running
+from tests.only_folding import running
 
 SESSIONS = [f"s{number}" for number in range(4)]
 SCAN_MAX = "interrupts.listing.PAGE_SCAN_MAX"

@@ -18,8 +18,8 @@ from interrupts import (
 from interrupts.store.server import Server
 from tests.conftest import until_expired
 from tests.folding import AT_ONCE, SHORT_S, YES, by_hand, counting, every_list, ids
+from tests.only_folding import running
 from tests.servers import until
-from workers import running
 
 TASKS = 8
 ROUNDS = 3

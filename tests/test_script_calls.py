@@ -13,20 +13,21 @@ import redis
 
 from interrupts.scripts import script
 from interrupts.views import Checkpoint
-from tests import log_calls, tally_calls, view_calls
+from tests import command_calls, group_calls, log_calls, tally_calls, view_calls
 from tests.headers import CALLED, Call, fits, header, laid_out
 from tests.recording import KEYS, LISTED, Recorder, prepared
 from tests.servers import RedisServer
 
 # Each script that is called, with the Python that calls it; a new script needs a place here.
-OF_THE_LOG = (log_calls.append, log_calls.read, log_calls.due, log_calls.namespace)
+OF_THE_LOG = (log_calls.append, log_calls.read, log_calls.due, log_calls.namespace, command_calls.decided)
 LISTS = (view_calls.page, view_calls.heads, view_calls.total, view_calls.counts)
 FOLDS = (view_calls.views, view_calls.apply, view_calls.begin, view_calls.attend)
 CHECKS = (view_calls.snapshot, view_calls.stored)
 TALLIES = (tally_calls.take, tally_calls.reserve, tally_calls.settle, tally_calls.usage, tally_calls.forgive)
+GROUPS = (group_calls.enlist, group_calls.lease, group_calls.progress, group_calls.release)
 CREATIONS = (tally_calls.claim, tally_calls.count, tally_calls.tallied, tally_calls.mend)
 CALLS: dict[str, Callable[[Recorder], Awaitable[list[Call]]]] = {
-    function.__name__: function for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS, *TALLIES, *CREATIONS)
+    function.__name__: function for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS, *TALLIES, *CREATIONS, *GROUPS)
 }
 
 EPOCH_MS = 1735689600_000

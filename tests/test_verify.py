@@ -13,9 +13,9 @@ from projections import PROJECTIONS
 from projections.verify import verify
 from tests.conftest import whole_log
 from tests.folding import YES, populate
+from tests.only_folding import running
 from tests.raw import folded, live_key, raw
 from tests.servers import RedisServer, until
-from workers import running
 
 COUNTED = "counted"
 GHOST = "1b0e" + "0" * 28

@@ -1,4 +1,4 @@
-"""`python -m workers run`: the process that keeps the lists, from its start to its end."""
+"""`interrupts worker`, or `python -m workers run`: the process that keeps the lists, from its start to its end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from contextlib import contextmanager
 import pytest
 
 from interrupts import InterruptService, ViewBehindError, connect
+from interrupts.keys import workers_key
+from interrupts.store.lookup import ROLE
 from tests.present import present
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
 
 TIMEOUT_S = 30.0
 
@@ -51,10 +53,10 @@ class Worker:
 
 
 @contextmanager
-def worker(server: RedisServer, namespace: str) -> Iterator[Worker]:
-    """It runs, and has said so; at the end of the block it is gone, whatever happens."""
+def worker(server: RedisServer, namespace: str, *command: str) -> Iterator[Worker]:
+    """It runs, and others know of it; at the end of the block it is gone, whatever happens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", "run", "--url", server.url, "--namespace", namespace],
+        [sys.executable, "-m", "workers", *(command or ("run",)), "--url", server.url, "--namespace", namespace],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -63,7 +65,8 @@ def worker(server: RedisServer, namespace: str) -> Iterator[Worker]:
     )
     found = Worker(process)
     try:
-        found.until("run: folding the views of")
+        found.until("workers.running")
+        wait_until(lambda: server.command("ZCARD", workers_key(namespace, ROLE)) == 1, "it is among the workers")
         yield found
     finally:
         process.kill()
@@ -87,7 +90,7 @@ def test_lists_work_while_it_runs_and_it_leaves_politely(
     async def main() -> None:
         async with connect(shared_server.url, namespace=namespace, view_wait_s=TIMEOUT_S) as service:
             before = await service.create_checkpoint("r", "u", "s")
-            with worker(shared_server, namespace) as running:
+            with worker(shared_server, namespace, "worker", "projections") as running:
                 assert len(await registered(service)) == 1
                 made = [before, *[await service.create_checkpoint("r", "u", "s") for _ in range(20)]]
                 assert await service.list_pending() == made
@@ -95,7 +98,10 @@ def test_lists_work_while_it_runs_and_it_leaves_politely(
                 assert await service.list_closed("s") != []
                 running.process.send_signal(number)
                 assert await asyncio.to_thread(running.ended) == 0
-                assert "".join(running.said).endswith("run: ending\nrun: 22 events folded\n")
+                ending, done, ended = running.said[-3:]
+                assert "workers.ending" in ending
+                assert "'folded': 22" in done
+                assert "in_time=True" in ended
                 assert "Traceback" not in "".join(running.said)
             assert await registered(service) == []
         async with connect(shared_server.url, namespace=namespace, view_wait_s=0.01) as service:
@@ -112,10 +118,10 @@ def test_asked_a_second_time_it_ends_at_once(own_server: RedisServer, namespace:
     with worker(own_server, namespace) as running:
         own_server.freeze()
         running.process.send_signal(signal.SIGTERM)
-        running.until("run: ending")
+        running.until("workers.ending")
         running.process.send_signal(signal.SIGTERM)
         assert running.ended() == -signal.SIGTERM
-        assert "events folded" not in "".join(running.said)
+        assert "workers.ended" not in "".join(running.said)
 
 
 def test_a_server_that_never_answers_does_not_keep_it(own_server: RedisServer, namespace: str) -> None:

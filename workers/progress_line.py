@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from projections.progress import Progress
+from workers.cli.screen import say
+from workers.cli.text import plain
 
 LINE_EVERY_S: Final = 5.0
 """How often there is a line where nobody watches."""
@@ -49,7 +51,7 @@ class ProgressLine:
     def say(self, what: object) -> None:
         """A line of its own, on stdout, which the moving one does not run into."""
         self._clear()
-        print(what, flush=True)
+        say(plain(str(what)))
 
     def _clear(self) -> None:
         if self._width:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -34,6 +36,8 @@ class Projecting:
         self._followers: dict[tuple[bool, int], Follower] = {}
         self._beating: asyncio.Task[None] | None = None
         self._following: list[asyncio.Task[None]] = []
+        self._heard_at = -math.inf
+        self._mine: Sequence[int] = ()
         self._ending = False
 
     @property
@@ -44,10 +48,26 @@ class Projecting:
             by_sort[crosses] += follower.folded
         return max(by_sort.values(), default=0)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known to the others, and all that was in the log when it got its share is in the views."""
+        known = time.monotonic() - self._heard_at < WORKER_LEASE_S
+        return known and all(follower.settled.is_set() for follower in self._followers.values())
+
+    def numbers(self) -> dict[str, int | float | str]:
+        """Events folded; partitions of this process; stretches of the log in which a view stands still."""
+        standing = sum(follower.resting for follower in self._followers.values())
+        return {"folded": self.folded, "partitions": len(self._mine), "standing_still": standing}
+
     async def start(self) -> None:
         """Returns when this process has joined the others. Raises `UnavailableError`."""
-        self._share_out(await self._membership.beat())
+        self._hear(await self._membership.beat())
         self._beating = asyncio.create_task(self._beat())
+
+    async def keep_going(self) -> None:
+        """After `start`: goes on until it is cancelled. Raises what ended the beat, without which nobody folds here."""
+        assert self._beating is not None
+        await asyncio.shield(self._beating)
 
     async def ready(self, timeout_s: float) -> bool:
         """Waits until everything that was in the log is in the views, as far as this process folds them."""
@@ -87,7 +107,12 @@ class Projecting:
             except (UnavailableError, TimeoutError) as error:
                 self._service.say("warning", "projections.not_heard", why=str(error) or "no answer in time")
                 continue
-            self._share_out(workers)
+            self._hear(workers)
+
+    def _hear(self, workers: Sequence[str]) -> None:
+        """Takes note of who is there."""
+        self._heard_at = time.monotonic()
+        self._share_out(workers)
 
     def _share_out(self, workers: Sequence[str]) -> None:
         """Gives each follower its partitions. In a cluster each partition has one of its own, as it has its node.
@@ -95,7 +120,7 @@ class Projecting:
         Views that cross partitions have followers of their own: a node that is away must not hold up the others' views.
         """
         log = self._service.store
-        mine = share(self._membership.worker, workers, log.keys.partitions)
+        self._mine = mine = share(self._membership.worker, workers, log.keys.partitions)
         shares: dict[tuple[bool, int], Sequence[int]] = {}
         for crosses in {projection.view.crosses for projection in self._projections}:
             if log.server.route.one_server:
@@ -122,3 +147,44 @@ class Projecting:
                 self._service.say("error", "projections.fault", error=repr(error)[:500])
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_PAUSE_MAX_S)
+
+
+class ProjectionsRole:
+    """`Projecting` as a role of a worker process (see `workers.roles`)."""
+
+    def __init__(self, service: InterruptService, projections: Sequence[Projection]) -> None:
+        self._projecting = Projecting(service, projections)
+        self._asked = asyncio.Event()
+
+    async def run(self) -> None:
+        """Folds until `stop`, then finishes what is in hand and leaves. Raises if it can't join or its beat ends."""
+        if self._asked.is_set():
+            return
+        work, asked = asyncio.create_task(self._work()), asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Also where it is still joining: the others may know it already, and leaving takes it off their list.
+            work.cancel()
+            asked.cancel()
+            await asyncio.gather(work, asked, return_exceptions=True)
+            await self._projecting.stop()
+        if not work.cancelled():
+            work.result()
+
+    def stop(self) -> None:
+        """Asks it to end."""
+        self._asked.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether lists show what is in the log, as far as this process folds it."""
+        return self._projecting.settled
+
+    def numbers(self) -> dict[str, int | float | str]:
+        """What it has folded, and how much is its own."""
+        return self._projecting.numbers()
+
+    async def _work(self) -> None:
+        await self._projecting.start()
+        await self._projecting.keep_going()

@@ -103,7 +103,8 @@ class Tour:
     async def _look(self) -> None:
         self._page.step("What is there?", "The log has each event of the session, in order. It alone is the truth.")
         for event in await self._events():
-            self._page.text(f"{event.position:<24}{event.type:<20}{event.kind.value:<16}{_short(event.interrupt_id)}")
+            kind = "" if event.kind is None else event.kind.value
+            self._page.text(f"{event.position:<24}{event.type:<20}{kind:<16}{_short(event.interrupt_id)}")
 
     async def _list(self) -> None:
         self._page.step(

@@ -1,4 +1,4 @@
-"""Waiting for news of the log: blocking reads, on a connection of their own, which can be called off.
+"""Waiting for news of the log, or of other streams: blocking reads, on a connection of their own, that can be ended.
 
 A block's own time-out is no timer: nothing is due at its end, and the server keeps it only roughly. Who has something
 else to do at a certain time says so (`until_s`), and the wait ends by our own clock.
@@ -7,7 +7,7 @@ else to do at a certain time says so (`until_s`), and the wait ends by our own c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interrupts.errors import UnavailableError
@@ -18,14 +18,15 @@ from interrupts.store.server import Server, transient
 
 
 class Follow:
-    """Reads what comes after given places in the logs of some partitions.
+    """Reads what comes after given places in the logs of some partitions, or in other `streams`, one of each partition.
 
     They must all be on one server, or be one partition.
     """
 
-    def __init__(self, server: Server, keys: Keys) -> None:
+    def __init__(self, server: Server, keys: Keys, streams: Sequence[str] | None = None) -> None:
         self._server = server
         self._keys = keys
+        self._streams = keys.logs if streams is None else streams
         self._lanes: Lanes | None = None
         self._woken = asyncio.Event()
 
@@ -75,7 +76,7 @@ class Follow:
 
     async def _ask(self, after: Mapping[int, str], count: int, block: tuple[Any, ...]) -> dict[int, list[Any]]:
         keys = self._keys
-        partitions = {keys.logs[partition].encode(): partition for partition in after}
+        partitions = {self._streams[partition].encode(): partition for partition in after}
         command = ("XREAD", "COUNT", count, *block, "STREAMS", *partitions, *after.values())
         timeout_s = ATTEMPT_TIMEOUT_S + (TAIL_BLOCK_MS / 1000 if block else 0)
         try:

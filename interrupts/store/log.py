@@ -23,7 +23,6 @@ from interrupts.store.server import Server
 
 APPEND: Final = script("append")
 READ: Final = script("read")
-DUE: Final = script("due")
 NEW: Final = "new"
 """The terms of a creation: there must be no such interrupt. Behind it may stand until when it may be appended."""
 NEVER: Final = "0 any p"
@@ -56,7 +55,9 @@ class Appended(Read, gc=False):
     again: bool
 
 
-Decide = Callable[[Read], tuple[bytes, str] | None]
+Made = tuple[bytes, str, int | None]
+"""An event, its terms, and the time to live from then on, if there is a deadline to enforce."""
+Decide = Callable[[Read], Made | None]
 """Makes an event and its terms of what an interrupt's key holds, or nothing, or raises."""
 
 
@@ -100,6 +101,13 @@ class Log:
         partition = int(interrupt_id[:4], 16) * keys.partitions >> 16
         return self._reads.submit((partition, keys.interrupts[partition] + interrupt_id, decide))
 
+    def append_once(self, partition: int, name: str, event: bytes, remember_ms: int) -> asyncio.Future[Appended]:
+        """Appends an event that is no interrupt's, if none of this name was appended in that time; else `there` is the
+        stream id of the one that was. Raises `UnavailableError`.
+        """
+        item = (partition, self.keys.once[partition] + name, f"once {remember_ms}", "", event)
+        return self._appends.submit(item, len(event))
+
     async def confirmed(self, interrupt_id: str) -> bool:
         """Whether everything written so far in this interrupt's partition is as durable as asked for.
 
@@ -109,16 +117,9 @@ class Log:
             return True
         return (await self.append(interrupt_id, b"", NEVER)).confirmed
 
-    async def due(self, partition: int, skip: int, limit: int) -> list[str]:
-        """The ids of at most `limit` overdue interrupts, the longest overdue first, without the first `skip`.
-
-        Raises `UnavailableError`.
-        """
-        keys = self.keys
-        reply = await self.server.read(
-            DUE, keys.slots[partition], [keys.logs[partition], keys.deadlines[partition]], [skip, limit]
-        )
-        return [interrupt_id.decode() for interrupt_id in reply[1:]]
+    async def append_all(self, items: Sequence[AppendItem]) -> Sequence[Appended | Exception]:
+        """Appends a batch of one's own making at once, on its own; an outcome for each. Raises `UnavailableError`."""
+        return await self._send_appends(items)
 
     def wrote(self, partition: int) -> tuple[int, int]:
         """The place of the last event that this process wrote in a partition, or found there as its own."""
@@ -151,8 +152,9 @@ class Log:
         if made is None:
             future.set_result(None)
         else:
-            event, terms = made
-            self._appends.add((read.partition, name, terms, "", event), future, len(event))
+            event, terms, ttl_ms = made
+            to_append = (read.partition, name, terms, "" if ttl_ms is None else ttl_ms, event)
+            self._appends.add(to_append, future, len(event))
 
     async def _send_appends(self, items: Sequence[AppendItem]) -> Sequence[Appended | Exception]:
         groups = by_partition(items)
