@@ -40,9 +40,9 @@ async def progress(server: Recorder) -> list[Call]:
     """Writes steps down: on one server all in one call, in a cluster each in a call of its own."""
     groups = Groups(server, KEYS)
     steps = [
-        Step(3, LEASE, AT, "6-0", list(CHANGES)),
-        Step(0, LEASE, None, "", []),
-        Step(15, LEASE, AT, "7-0", CHANGES[:1]),
+        Step(3, LEASE, 1, AT, "6-0", list(CHANGES)),
+        Step(0, LEASE, 1, None, "", []),
+        Step(15, LEASE, 1, AT, "7-0", CHANGES[:1]),
     ]
     together = [steps] if server.route.one_server else [[step] for step in steps]
     calls: list[Call] = []
@@ -57,6 +57,7 @@ async def progress(server: Recorder) -> list[Call]:
                         "held": f"{card(step.partition)}:held",
                         "parked": f"{card(step.partition)}:parked",
                         "lease": step.lease,
+                        "step": step.number,
                         "at": "" if step.at is None else step.at.encode(),
                         "begun": step.begun,
                         "changes": len(step.changes),

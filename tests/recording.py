@@ -79,7 +79,7 @@ def prepared() -> Iterator[tuple[Any, ...]]:
         yield "HSET", KEYS.rates[partition] + user, "+g", TALLY, "=g", TALLY
         yield "ZADD", KEYS.reserved[partition] + user, 5, RESERVED
         yield "HSET", KEYS.counted[partition], 3, "5 0"
-        yield "HSET", KEYS.group(partition, "g"), "lease", LEASE
+        yield "HSET", KEYS.group(partition, "g"), "lease", LEASE, "step", 0
     for number, event in enumerate(LISTED, 7):
         yield "SET", KEYS.interrupt(event.id), packed((event, f"{number}-0"))
         for key in ("session:s", "kind:checkpoint"):

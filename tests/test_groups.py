@@ -27,7 +27,9 @@ async def leased(service: InterruptService, owner: str, partition: int = 0) -> L
 
 async def noted(service: InterruptService, lease: Leased, *changes: tuple[str, str, str], place: int = 0) -> Noted:
     """What becomes of one step."""
-    step = Step(0, lease.number, at(place) if place else None, f"{place}-1", list(changes))
+    _, card = await groups(service).standing("g", 0)
+    number = int(card.get("step", 0)) + 1
+    step = Step(0, lease.number, number, at(place) if place else None, f"{place}-1", list(changes))
     (found,) = await groups(service).progress("g", [step])
     return found
 
@@ -83,8 +85,8 @@ def test_an_older_lease_writes_nothing(url: str, namespace: str) -> None:
             assert await noted(service, young, ("hold", "7-0", "1 w no"), place=5) == Noted(0)
             changes = [("done", "7-0", ""), ("park", "8-0", TEXT), ("hold", "9-0", "0 w ")]
             steps = [
-                Step(0, old.number, at(9), "9-0", changes),
-                Step(1, other.number, at(3), "3-0", [("hold", "2-0", "4 b it was")]),
+                Step(0, old.number, 1, at(9), "9-0", changes),
+                Step(1, other.number, 1, at(3), "3-0", [("hold", "2-0", "4 b it was")]),
             ]
             assert await known.progress("g", steps) == [Noted(None), Noted(0)]
             assert (await known.standing("g", 0))[0] == at(5)

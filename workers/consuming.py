@@ -133,7 +133,7 @@ class Consumer:
     def _changed(self, lane: Lane) -> None:
         """Its lease is lost, or others have changed what is held."""
         if lane.lost:
-            self.handling.drop(lane, "another process has this partition now")
+            self.handling.drop(lane, "another process has this partition now, or the server has lost what was written")
         else:
             self._reload.add(lane)
         self._tending.set()

@@ -53,6 +53,7 @@ class Lane:
         self.written = at
         """Up to where all is settled, as it was last written down."""
         self._begun = leased.begun
+        self._steps = 0
         self._changes: list[tuple[str, str, str]] = []
 
     def is_given_up(self) -> bool:
@@ -182,7 +183,8 @@ class Lane:
         self.written = reached
         self._begun = self.read_id
         changes, self._changes = self._changes, []
-        return Step(self.partition, self.lease, moved, self._begun, changes)
+        self._steps += 1
+        return Step(self.partition, self.lease, self._steps, moved, self._begun, changes)
 
     def let_go(self) -> None:
         """At the end: whatever is not done is held, so that nothing that is done comes again."""

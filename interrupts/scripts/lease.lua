@@ -31,5 +31,6 @@ if ARGV[2] == '0' then
 end
 -- Also after a failover that lost the last lease: the time, as a number, no two owners are given.
 local number = math.max((tonumber(card[3]) or 0) + 1, now)
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), 'lease', number)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), 'lease', number,
+  'step', 0)
 return {number, card[4], card[5], card[6]}

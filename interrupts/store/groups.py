@@ -40,19 +40,25 @@ class Leased(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct):
-    """What is to be written down of a group in a partition. `changes` are (what, stream id, text) as the script has
-    them."""
+    """What is to be written down of a group in a partition: under this lease the `number`th, from 1 on.
+
+    `changes` are (what, stream id, text) as the script has them.
+    """
 
     partition: int
     lease: int
+    number: int
     at: Checkpoint | None
     begun: str
     changes: list[tuple[str, str, str]]
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What became of a step. `news` None: the lease is another's, or (`broken`) what is there was not written by us.
-    `full`: there is no room to park anything."""
+    """What became of a step.
+
+    `news` None: the lease is another's, or what was written under it was lost, or (`broken`) what is there was not
+    written by us. `full`: there is no room to park anything.
+    """
 
     news: int | None
     full: bool = False
@@ -125,7 +131,13 @@ class Groups:
         for step in steps:
             card = keys.group(step.partition, group)
             names += (card, f"{card}:held", f"{card}:parked")
-            args += (step.lease, "" if step.at is None else step.at.encode(), step.begun, len(step.changes))
+            args += (
+                step.lease,
+                step.number,
+                "" if step.at is None else step.at.encode(),
+                step.begun,
+                len(step.changes),
+            )
             for change in step.changes:
                 changes += change
         args = [_LEASE_MS, PARKED_MAX, *args, *changes]
