@@ -114,9 +114,12 @@ class Expiry:
             self._broken.discard(partition)
             due = list(zip(told[::2], told[1::2], strict=True))
             still = self._stuck.get(partition, {}).keys() & {name.decode() for name, _ in due}
+            limit = EXPIRE_BATCH_MAX + len(self._stuck.get(partition, ()))
             decided = self._decided(partition, now_ms, due)
             overdue += decided
-            more = bool(decided) or self._stuck[partition].keys() != still
+            # What was told is all that is due, unless it is as much as may be told, or it tells of something new.
+            whole = len(due) < limit and sum(len(one.packed) for one in decided) <= EXPIRE_BYTES_MAX
+            more = not whole or self._stuck[partition].keys() != still
             left[partition] = Left(now_ms, wait_ms if next_ms else None, more=more)
         batches = [overdue[at : at + EXPIRE_BATCH_MAX] for at in range(0, len(overdue), EXPIRE_BATCH_MAX)]
         expired = 0

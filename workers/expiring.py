@@ -56,6 +56,8 @@ class ExpiryRole:
         self._news = [asyncio.Event() for _ in range(count)]
         self._asked = asyncio.Event()
         self._expired_before = self._expiry.expired
+        self._crowded: set[int] = set()
+        """Partitions that are not followed, as more is due there than one batch."""
         self._joined = False
         self._clocks: dict[int, float] = {}
         """By how much the loop's clock was ahead of a server's when it was last asked."""
@@ -124,7 +126,7 @@ class ExpiryRole:
             due = mine if mine and await self._has_stepped(number, mine[0]) else []
             if not due:
                 return
-        await self._tails.follow(due)
+        await self._tails.follow([partition for partition in due if partition not in self._crowded])
         due = [partition for partition in due if partition in self._due_at]  # some may have been given up meanwhile
         before = {partition: self._due_at[partition] for partition in due}
         for partition in due:
@@ -143,6 +145,17 @@ class ExpiryRole:
             self._sooner(partition, now + wait_s)
             if not left.more:
                 self._unlooked.discard(partition)
+            self._note_crowd(partition, more=left.more)
+
+    def _note_crowd(self, partition: int, *, more: bool) -> None:
+        """Where more is due than one batch, the log would only tell what is written here. So it is not followed till
+        all is done; then it is again, and looked at once more after that, as at the start."""
+        if more:
+            self._crowded.add(partition)
+            self._tails.forget([partition])
+        elif partition in self._crowded:
+            self._crowded.discard(partition)
+            self._sooner(partition, _AT_ONCE)
 
     async def _has_stepped(self, number: int, partition: int) -> bool:
         """Whether the server's clock was set, by more than what a question takes."""

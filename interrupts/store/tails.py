@@ -54,9 +54,13 @@ class Tails:
 
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Follows none but these any more; those that were not followed are not either."""
-        kept = set(partitions)
+        self.forget({partition for feed in self._feeds.values() for partition in feed.at}.difference(partitions))
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Does not follow these any more."""
+        forgotten = set(partitions)
         for number, feed in list(self._feeds.items()):
-            feed.at = {partition: at for partition, at in feed.at.items() if partition in kept}
+            feed.at = {partition: at for partition, at in feed.at.items() if partition not in forgotten}
             if not feed.at and not self._server.route.one_server:
                 del self._feeds[number]
                 feed.stop()
