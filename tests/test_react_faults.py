@@ -161,14 +161,15 @@ def test_one_that_does_not_let_itself_be_ended_spoils_nothing_for_those_after_it
             current = asyncio.current_task()
             assert current is not None
             outcomes.append(f"cancelling {current.cancelling()}")
-            try:
-                await in_a_group(event)
-            except ExceptionGroup:
-                outcomes.append("group")
+            # In this order: on Python 3.11.2 no time limit works behind a group that has failed, in any task.
             try:
                 await times_out(event)
             except TimeoutError:
                 outcomes.append("timeout")
+            try:
+                await in_a_group(event)
+            except ExceptionGroup:
+                outcomes.append("group")
 
         async with connect("memory://", partitions=1) as service:
             async with reacting(service, stubborn, timeout_s=0.1, attempts_max=1, concurrency=1):
@@ -181,7 +182,7 @@ def test_one_that_does_not_let_itself_be_ended_spoils_nothing_for_those_after_it
                     if len(outcomes) >= 6:
                         break
                     await asyncio.sleep(0.005)
-            assert outcomes == ["cancelling 0", "group", "timeout"] * 2
+            assert outcomes == ["cancelling 0", "timeout", "group"] * 2
 
     run(main(), 20.0)
 
