@@ -14,9 +14,9 @@ from redis import Redis
 
 from benchmarks.server import START_TIMEOUT_S, BenchServer, end, end_with_us
 from benchmarks.stored import KEYS
-from interrupts.keys import workers_key
-from interrupts.store.lookup import ROLE
+from interrupts.views import CLOSED, COUNTS, PENDING
 
+_VIEWS: Final = (PENDING, CLOSED, COUNTS)
 _WORDS_MAX: Final = 4_000
 
 
@@ -40,7 +40,7 @@ class BenchWorker:
                 preexec_fn=end_with_us,  # noqa: PLW1509 - it makes one system call, and no other thread runs here
             )
             give_up_at = time.monotonic() + START_TIMEOUT_S
-            while not self._has_joined():
+            while not self._folds():
                 if self._process.poll() is not None or time.monotonic() > give_up_at:
                     raise RuntimeError(f"the worker did not start: {self._words()}")
                 time.sleep(0.01)
@@ -54,10 +54,11 @@ class BenchWorker:
     ) -> None:
         self._end()
 
-    def _has_joined(self) -> bool:
-        """Whether it folds: then it has said that it is there."""
+    def _folds(self) -> bool:
+        """Whether its views are there in all partitions: what is written from now on is in their first generation."""
+        cards = [KEYS.card(partition, view.name) for view in _VIEWS for partition in range(KEYS.partitions)]
         with Redis(port=self._server.port) as client:
-            return bool(client.exists(workers_key(KEYS.namespace, ROLE)))
+            return all(client.hexists(card, "live") for card in cards)
 
     def _words(self) -> str:
         """What it has said so far; read without moving the place where it writes, which is shared with it."""
