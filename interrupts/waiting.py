@@ -23,6 +23,7 @@ from interrupts.commands import Expire
 from interrupts.errors import NotFoundError, UnavailableError, WaitTimeoutError
 from interrupts.evolve import State, fold
 from interrupts.execution import Execution
+from interrupts.glance import subject
 from interrupts.ids import is_id, new_command_id
 from interrupts.limits import RETRY_PAUSE_FIRST_S, RETRY_PAUSE_MAX_S, WAIT_LAST_LOOK_S, WAIT_LINGER_S
 from interrupts.model import FlowInterrupt, InterruptStatus
@@ -122,9 +123,8 @@ class Waiters:
         return fold(read.there, read.partition), read.now_ms
 
     def _heard(self, _: int, entries: Sequence[Any]) -> None:
-        # Of an event only its interrupt matters here, which stands behind its type; nothing is decoded.
         bells = self._bells
-        self._ring(name for _, fields in entries if (name := fields[-1].split(b'"', 4)[3:4][0]) in bells)
+        self._ring(name for _, fields in entries if (name := subject(fields[-1])) in bells)
 
     def _lost(self, partitions: Iterable[int]) -> None:
         lost, keys = set(partitions), self._log.keys

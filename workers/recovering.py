@@ -21,13 +21,13 @@ from interrupts.glance import glance
 from interrupts.limits import LEASE_S, READ_COUNT_MAX
 from interrupts.store.groups import Groups, Held, Parked
 from interrupts.views import Checkpoint, place_of
+from workers.calling import ERROR_CHARS_MAX
 from workers.event import Event
 from workers.item import Entry, Item
 from workers.lane import Lane, checkpoint
 from workers.reading import Wanted
 from workers.subscriptions import Subscription
 
-ERROR_CHARS_MAX: Final = 500
 ENLIST_TIMEOUT_S: Final = 2.0
 """How long the start waits for partitions that do not answer: they are begun with later."""
 _ENOUGH_TO_TELL: Final = 3
