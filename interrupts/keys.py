@@ -88,6 +88,7 @@ class Keys:
         "deadlines",
         "exhausted",
         "groups",
+        "hooks",
         "interrupts",
         "limits",
         "logs",
@@ -106,6 +107,8 @@ class Keys:
         self.namespace = check_namespace(namespace)
         self.partitions = check_partitions(partitions)
         self.groups = f"{{{namespace}}}:groups"
+        # Of what is registered there are more keys, which begin like this one.
+        self.hooks = f"{{{namespace}}}:webhooks"
         self.tags = tuple(_tag(namespace, partition, partitions) for partition in range(partitions))
         self.slots = tuple(slot_of_tag(tag) for tag in self.tags)
         self.logs = tuple(f"{{{tag}}}:log" for tag in self.tags)
@@ -142,6 +145,14 @@ class Keys:
     def group(self, partition: int, group: str) -> str:
         """The card of a group of reactions in one partition; its other keys begin like it."""
         return f"{{{self.tags[partition]}}}:group:{group}"
+
+    def hooked(self, partition: int) -> str:
+        """The endpoints for which something waits in one partition."""
+        return f"{{{self.tags[partition]}}}:hooked"
+
+    def lanes(self, partition: int) -> str:
+        """How the keys of what is to be sent begin in one partition; behind it comes the endpoint's id."""
+        return f"{{{self.tags[partition]}}}:hook:"
 
     def card(self, partition: int, view: str) -> str:
         """The key in which a view's generations and their checkpoints are written down, in one partition."""

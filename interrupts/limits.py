@@ -187,3 +187,50 @@ REACT_SUSPECT_ALONE_LEAST_S: Final = 0.05
 """The same when many have taken longer than that, and none has killed it."""
 REACT_FULL_PAUSE_S: Final = 5.0
 """How long what could not be parked, for want of room, is left alone before it is tried again."""
+
+# Webhooks.
+HOOKS_MAX: Final = 10_000
+"""Endpoints that one namespace has at most."""
+HOOK_URL_CHARS_MAX: Final = 2_000
+HOOK_PATTERNS_MAX: Final = 50
+"""Patterns of events that one endpoint subscribes to."""
+HOOK_HEADERS_MAX: Final = 20
+"""Headers of its own that one endpoint is sent, and the characters of each of their values."""
+HOOK_HEADER_CHARS_MAX: Final = 4_000
+HOOK_TIMEOUT_S_MAX: Final = 120.0
+"""How long an endpoint may take to answer, at most."""
+HOOK_RETRIES_MAX: Final = 100
+HOOK_RETRY_DELAY_S_MAX: Final = 24 * 3600.0
+HOOK_CONCURRENCY_MAX: Final = 256
+"""Deliveries that one process sends to one endpoint at once, at most."""
+HOOK_OFF_AFTER_S: Final = 5 * 24 * 3600.0
+"""For how long every try has failed when an endpoint is switched off, unless it says otherwise."""
+HOOK_WAITING_MAX: Final = 100_000
+"""Deliveries to one endpoint that wait in one partition. Those beyond are given up at once, and that is said."""
+HOOK_WAITING_OFF_MAX: Final = 10_000
+"""The same while it is switched off."""
+HOOK_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of bodies that are kept for one endpoint in one partition; beyond it they are made again from the log."""
+HOOK_FAILED_MAX: Final = 10_000
+"""Deliveries to one endpoint that were given up and are kept in one partition: the newest. Their bodies take at most
+half of `HOOK_BYTES_MAX`: without it, one is made again from the log."""
+HOOK_RESULTS_MAX: Final = 50
+"""Results that are kept for one endpoint in one partition: the newest."""
+HOOK_IN_HAND_MAX: Final = 1_000
+"""Deliveries that one process has in hand; what is beyond waits in Redis."""
+HOOK_CLAIM_MARGIN_S: Final = 10.0
+"""So much longer than an endpoint may take is a delivery one process's to send."""
+HOOK_EVENTS_MAX: Final = 500
+"""Events that one read for webhooks asks for."""
+HOOK_ADDS_MAX: Final = 1_000
+"""Deliveries that one script call writes down."""
+HOOK_READ_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of events, or of bodies, that one call asks for, or carries, about."""
+HOOK_NOTE_DELAY_S: Final = 0.01
+"""For how long outcomes are gathered before they are written down."""
+HOOK_LOOK_S: Final = 1.0
+"""How often it is looked whether what is registered has changed."""
+HOOK_LOOK_AT_ALL_S: Final = 30.0
+"""How often all that waits is looked for anew, in case that somebody else has left it behind."""
+HOOK_EXCERPT_CHARS_MAX: Final = 1_000
+"""What is kept of an answer, of an error, and of a body."""

@@ -13,7 +13,7 @@ import redis
 
 from interrupts.scripts import script
 from interrupts.views import Checkpoint
-from tests import command_calls, group_calls, log_calls, tally_calls, view_calls
+from tests import command_calls, group_calls, hook_calls, log_calls, tally_calls, view_calls
 from tests.headers import CALLED, Call, fits, header, laid_out
 from tests.recording import KEYS, LISTED, Recorder, prepared
 from tests.servers import RedisServer
@@ -25,9 +25,12 @@ FOLDS = (view_calls.views, view_calls.apply, view_calls.begin, view_calls.attend
 CHECKS = (view_calls.snapshot, view_calls.stored)
 TALLIES = (tally_calls.take, tally_calls.reserve, tally_calls.settle, tally_calls.usage, tally_calls.forgive)
 GROUPS = (group_calls.enlist, group_calls.lease, group_calls.progress, group_calls.release)
+LANES = (hook_calls.deliver, hook_calls.fetch, hook_calls.sent, hook_calls.resend)
+HOOKS = (hook_calls.waiting, hook_calls.deliveries, hook_calls.hook, hook_calls.hooks)
 CREATIONS = (tally_calls.claim, tally_calls.count, tally_calls.tallied, tally_calls.mend)
 CALLS: dict[str, Callable[[Recorder], Awaitable[list[Call]]]] = {
-    function.__name__: function for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS, *TALLIES, *CREATIONS, *GROUPS)
+    function.__name__: function
+    for function in (*OF_THE_LOG, *LISTS, *FOLDS, *CHECKS, *TALLIES, *CREATIONS, *GROUPS, *LANES, *HOOKS)
 }
 
 EPOCH_MS = 1735689600_000
@@ -60,7 +63,7 @@ def called(name: str, *, one_server: bool) -> tuple[list[tuple[list[Any], list[A
 
     async def main() -> tuple[list[tuple[list[Any], list[Any]]], list[Call]]:
         server = Recorder(one_server=one_server)
-        for command in prepared():
+        for command in (*prepared(), *hook_calls.prepared()):
             await server.command(0, *command)
         said = await CALLS[name](server)
         await server.close()
@@ -76,7 +79,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     with server.client() if request.param == "redis" else fakeredis.FakeRedis() as client:
         client.delete(*client.scan_iter("{scripts*"), "none")
         run: Callable[..., Any] = client.execute_command
-        for command in prepared():
+        for command in (*prepared(), *hook_calls.prepared()):
             run(*command)
         yield client
 
