@@ -61,6 +61,9 @@ async def connect(
     all_terms(configs)  # refuses what can't be meant before anything is started
     if limits is not None:
         limits = check_limits(limits)
+    check_reads = getattr(webhook_service, "check_reads", None)
+    if check_reads is not None:
+        check_reads(url, namespace)  # one that reads the log must read this one
     log_lines = logger or default_logger()
     async with AsyncExitStack() as stack:
         log = await open_log(

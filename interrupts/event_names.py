@@ -15,17 +15,13 @@ OWN_PATTERNS: Final = tuple(
 )
 _PART: Final = "[a-z][a-z0-9_-]{0,63}"
 _NAME: Final = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
+_EMITTED: Final = re.compile(rf"{_PART}(\.{_PART}){{1,5}}", re.ASCII)
 _PATTERN: Final = re.compile(rf"\*|{_PART}(\.{_PART})?\.\*|{_PART}\.{_PART}(\.{_PART})?", re.ASCII)
 
 
 def check_event_name(name: object) -> str:
     """The name of an event that may be published. Raises `ValidationError`."""
-    if isinstance(name, str) and name.startswith(f"{OWN_DOMAIN}."):
-        raise ValidationError(
-            f"event_type: {shown(name)} is in the domain {OWN_DOMAIN!r}, which is the store's own: its events happen "
-            "by creating, answering, cancelling.",
-            field="event_type",
-        )
+    _check_not_ours(name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValidationError(
             f"event_type: {shown(name)} is not of the form [domain].[entity].[action], such as session.chat.completed: "
@@ -33,6 +29,27 @@ def check_event_name(name: object) -> str:
             field="event_type",
         )
     return name
+
+
+def check_emitted_name(name: object) -> str:
+    """The name of an event that may be emitted to webhooks: from two to six parts. Raises `ValidationError`."""
+    _check_not_ours(name)
+    if not isinstance(name, str) or not _EMITTED.fullmatch(name):
+        raise ValidationError(
+            f"event_type: {shown(name)} is no name of an event, such as request.completed: two parts or more with dots "
+            "between, of small letters, digits, dashes and underscores.",
+            field="event_type",
+        )
+    return name
+
+
+def _check_not_ours(name: object) -> None:
+    if isinstance(name, str) and name.startswith(f"{OWN_DOMAIN}."):
+        raise ValidationError(
+            f"event_type: {shown(name)} is in the domain {OWN_DOMAIN!r}, which is the store's own: its events happen "
+            "by creating, answering, cancelling.",
+            field="event_type",
+        )
 
 
 def check_event_pattern(pattern: object) -> str:

@@ -7,6 +7,7 @@ longer than a call goes on, by the command's id; by the caller's idempotency key
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Raw
@@ -20,7 +21,7 @@ from interrupts.errors import ConflictError, NotConfirmedError
 from interrupts.event_names import check_event_name
 from interrupts.events import About, Published
 from interrupts.ids import new_command_id
-from interrupts.limits import ONCE_KEYED_S, ONCE_S
+from interrupts.limits import ONCE_KEYED_S, ONCE_S, PAYLOAD_BYTES_MAX
 from interrupts.store.log import Log
 
 _ROUTED_BY: Final = ("session_id", "request_id", "user_id")
@@ -50,49 +51,68 @@ class Publishing:
         published once, however often it is sent within a day. Raises `ValidationError`, `ConflictError` for a key used
         again with another body, `UnavailableError`.
         """
-        name = check_event_name(event_type)
-        said = {} if data is None else data
-        content = published_content(said)
-        given = dict(zip(_ROUTED_BY, (session_id, request_id, user_id), strict=True))
-        ids = {field: _id_of(field, value, said) for field, value in given.items()}
-        order = ids["session_id"] or ids["request_id"] or name
-        command_id, remember_s = new_command_id(), ONCE_S
-        if idempotency_key is not None:
-            key = f"{order}\0{check_id('idempotency_key', idempotency_key)}"
-            command_id, remember_s = f"key:{hashlib.sha256(key.encode()).hexdigest()[:32]}", ONCE_KEYED_S
-        about = About(command_id, check_optional_id("actor", actor))
-        event = Published(name, order, ids["request_id"] or "", ids["user_id"] or "", content, about)
-        raw = encode(event)
-        check_size(len(raw), self._payload_bytes_max, "data")
-        partition = self._log.keys.partition_of_session(order)
-        appended = await self._log.append_once(partition, command_id, raw, round(remember_s * 1000))
-        stream_id = appended.stream_id
-        if not appended.sequence:
-            assert appended.there is not None  # the script refuses only what it remembers
-            stream_id = appended.there.decode()
-            await self._check_same(partition, stream_id, event)
-            ms, _, number = stream_id.partition("-")
-            self._log.saw(partition, (int(ms), int(number)))
-        if not appended.confirmed:
-            raise NotConfirmedError(
-                f"The event {name} is published at {partition}:{stream_id}, but its durability was not confirmed in "
-                "time. It is neither a success nor a failure: with an idempotency key it can be published again."
-            )
-        return f"{partition}:{stream_id}"
-
-    async def _check_same(self, partition: int, stream_id: str, event: Published) -> None:
-        """What was published under this key before must be the same."""
-        keys = self._log.keys
-        entries = await self._log.server.command(
-            keys.slots[partition], "XRANGE", keys.logs[partition], stream_id, stream_id
+        return await publish_event(
+            self._log,
+            check_event_name(event_type),
+            data,
+            ids={"session_id": session_id, "request_id": request_id, "user_id": user_id},
+            actor=actor,
+            idempotency_key=idempotency_key,
+            bytes_max=self._payload_bytes_max,
         )
-        there = decode_entry(*entries[0]).event if entries else event
-        if not isinstance(there, Published) or _words(there) != _words(event):
-            raise ConflictError(
-                f"The idempotency key was used for another event before, which is at {partition}:{stream_id}. Use a "
-                "new key for a new event. Nothing was written.",
-                code="idempotency",
-            )
+
+
+async def publish_event(
+    log: Log,
+    name: str,
+    data: dict[str, Any] | None,
+    *,
+    ids: Mapping[str, str | None],
+    actor: str | None = None,
+    idempotency_key: str | None = None,
+    bytes_max: int = PAYLOAD_BYTES_MAX,
+) -> str:
+    """Publishes an event whose name is checked. The rest is as for `publish`."""
+    said = {} if data is None else data
+    content = published_content(said)
+    found = {field: _id_of(field, ids.get(field), said) for field in _ROUTED_BY}
+    order = found["session_id"] or found["request_id"] or name
+    command_id, remember_s = new_command_id(), ONCE_S
+    if idempotency_key is not None:
+        key = f"{order}\0{check_id('idempotency_key', idempotency_key)}"
+        command_id, remember_s = f"key:{hashlib.sha256(key.encode()).hexdigest()[:32]}", ONCE_KEYED_S
+    about = About(command_id, check_optional_id("actor", actor))
+    event = Published(name, order, found["request_id"] or "", found["user_id"] or "", content, about)
+    raw = encode(event)
+    check_size(len(raw), bytes_max, "data")
+    partition = log.keys.partition_of_session(order)
+    appended = await log.append_once(partition, command_id, raw, round(remember_s * 1000))
+    stream_id = appended.stream_id
+    if not appended.sequence:
+        assert appended.there is not None  # the script refuses only what it remembers
+        stream_id = appended.there.decode()
+        await _check_same(log, partition, stream_id, event)
+        ms, _, number = stream_id.partition("-")
+        log.saw(partition, (int(ms), int(number)))
+    if not appended.confirmed:
+        raise NotConfirmedError(
+            f"The event {name} is published at {partition}:{stream_id}, but its durability was not confirmed in "
+            "time. It is neither a success nor a failure: with an idempotency key it can be published again."
+        )
+    return f"{partition}:{stream_id}"
+
+
+async def _check_same(log: Log, partition: int, stream_id: str, event: Published) -> None:
+    """What was published under this key before must be the same."""
+    keys = log.keys
+    entries = await log.server.command(keys.slots[partition], "XRANGE", keys.logs[partition], stream_id, stream_id)
+    there = decode_entry(*entries[0]).event if entries else event
+    if not isinstance(there, Published) or _words(there) != _words(event):
+        raise ConflictError(
+            f"The idempotency key was used for another event before, which is at {partition}:{stream_id}. Use a "
+            "new key for a new event. Nothing was written.",
+            code="idempotency",
+        )
 
 
 def _words(event: Published) -> bytes:

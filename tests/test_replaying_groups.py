@@ -105,7 +105,7 @@ def test_nothing_but_the_target_is_touched(shared_server: RedisServer, namespace
     async def main() -> None:
         async with store(shared_server, namespace) as service:
             other, notes = Notes(), Notes()
-            await parked_by(service, other, "s1", "s2", group="webhooks")
+            await parked_by(service, other, "s1", "s2", group="hooks")
             other.seen = []
             await filled(service)
             before = await everything_but(service)

@@ -80,7 +80,7 @@ def test_one_process_does_everything(shared_server: RedisServer, namespace: str,
         async with connect(url, namespace=namespace, partitions=PARTITIONS, view_wait_s=20) as service:
             with whole_worker(url, namespace, *options, INTERRUPTS_HANDLERS=told) as worker:
                 roles = worker.until("workers.running")["roles"]
-                assert roles == ["projections", "expiry", "commands", "reactions"]
+                assert roles == ["projections", "expiry", "commands", "reactions", "webhooks"]
                 with producer(shared_server.port, namespace) as commands:
                     for number in range(2):
                         await everything(service, commands, f"s{number}", number)

@@ -11,6 +11,7 @@ from rich.console import Console
 from interrupts import RateLimitConfig, ValidationError
 from tests.test_readme import rows
 from workers.settings import VARIABLES, Settings, described, settings_from_environment
+from workers.webhooks import Rules
 
 SECRET = "hunter2"
 
@@ -38,6 +39,9 @@ def test_everything_that_can_be_said_arrives() -> None:
         "INTERRUPTS_CREATIONS_PER_HOUR": "60",
         "INTERRUPTS_CREATIONS_PER_DAY": "70",
         "INTERRUPTS_CREATIONS_BURST": "5",
+        "INTERRUPTS_WEBHOOK_SCHEMES": "https",
+        "INTERRUPTS_WEBHOOK_PORTS": "443, 8000-8999",
+        "INTERRUPTS_WEBHOOK_NETWORKS": "10.0.0.0/8,127.0.0.0/8",
         "INTERRUPTS_END_TIMEOUT_S": "2.5",
         "INTERRUPTS_LOG_LEVEL": "warning",
         "INTERRUPTS_LOG_FORMAT": "json",
@@ -55,11 +59,17 @@ def test_everything_that_can_be_said_arrives() -> None:
         creations_per_hour=60,
         creations_per_day=70,
         creations_burst=5,
+        webhook_schemes=("https",),
+        webhook_ports=("443", "8000-8999"),
+        webhook_networks=("10.0.0.0/8", "127.0.0.0/8"),
         end_timeout_s=2.5,
         log_level="warning",
         log_format="json",
     )
     assert settings_from_environment(told).limits == RateLimitConfig(50, 60, 70, 5)
+    assert settings_from_environment(told).rules == Rules(
+        ("https",), ((443, 443), (8000, 8999)), ("10.0.0.0/8", "127.0.0.0/8")
+    )
 
 
 def test_one_limit_brings_the_usual_ones_along() -> None:
@@ -73,6 +83,9 @@ def test_one_limit_brings_the_usual_ones_along() -> None:
         ("INTERRUPTS_REDIS_URL", "http://h", "redis://host"),
         ("INTERRUPTS_NAMESPACE", "a b", "letters, digits"),
         ("INTERRUPTS_PARTITIONS", "many", "from 1 to 1024"),
+        ("INTERRUPTS_WEBHOOK_SCHEMES", "ftp", "https"),
+        ("INTERRUPTS_WEBHOOK_PORTS", "http", "8000-8999"),
+        ("INTERRUPTS_WEBHOOK_NETWORKS", "10.0.0.1/8", "10.0.0.0/8"),
         ("INTERRUPTS_PARTITIONS", "0", "from 1 to 1024"),
         ("INTERRUPTS_PARTITIONS", "9" * 5_000, "from 1 to 1024"),
         ("INTERRUPTS_PARTITIONS", "٣", "from 1 to 1024"),

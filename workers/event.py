@@ -32,6 +32,11 @@ class Event:
         return f"{self.partition}:{self.stream_id}"
 
     @property
+    def raw(self) -> bytes:
+        """As it is stored."""
+        return self._raw
+
+    @property
     def size(self) -> int:
         """Its bytes, as stored."""
         return len(self._raw)

@@ -19,7 +19,8 @@ PROJECTIONS: Final = "projections"
 EXPIRY: Final = "expiry"
 COMMANDS: Final = "commands"
 REACTIONS: Final = "reactions"
-ROLES: Final = (PROJECTIONS, EXPIRY, COMMANDS, REACTIONS)
+WEBHOOKS: Final = "webhooks"
+ROLES: Final = (PROJECTIONS, EXPIRY, COMMANDS, REACTIONS, WEBHOOKS)
 """All of them, in the order in which they are told."""
 
 State = Literal["starting", "running", "restarting", "ended"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import shutil
@@ -91,6 +92,9 @@ async def _supervised(supervisor: Supervisor, service: InterruptService, url: st
     say, began = service.say, time.monotonic()
     running = [role.role for role in supervisor.health().roles]
     store = {"on": parse(url).where, "namespace": settings.namespace, "partitions": service.log.partitions}
+    # What is there by now stays: the collector need not go over it again and again, for as long as a pause is felt.
+    gc.collect()
+    gc.freeze()
     say("info", "workers.running", roles=running, **store, end_with="Ctrl-C or SIGTERM")
     in_time = await supervisor.run()
     for role in supervisor.health().roles:

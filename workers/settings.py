@@ -26,6 +26,7 @@ from interrupts.store.requirements import check_durability
 from interrupts.store.server import Durability
 from interrupts.store.urls import parse
 from workers.roles import check_roles
+from workers.webhooks.rules import Rules, parse_ports
 
 PREFIX: Final = "INTERRUPTS_"
 END_TIMEOUT_S_MAX: Final = 3_600.0
@@ -56,7 +57,8 @@ class Settings(msgspec.Struct, frozen=True):
     replicas: int = 1
     """how many must have received a write that is `replicated`, from 1 to 16"""
     roles: tuple[str, ...] = ()
-    """what this process does, with commas between: `projections`, `expiry`, `commands`, `reactions`; without it all"""
+    """what this process does, with commas between: `projections`, `expiry`, `commands`, `reactions`, `webhooks`;
+    without it all"""
     handlers: tuple[str, ...] = ()
     """whose reactions `reactions` runs, with commas between: each `module:attribute`, where an `EventBus` is"""
     creations_per_minute: int | None = None
@@ -68,6 +70,12 @@ class Settings(msgspec.Struct, frozen=True):
     """the same in a day"""
     creations_burst: int | None = None
     """the same at once; not more than in a minute"""
+    webhook_schemes: tuple[str, ...] = ("https", "http")
+    """the schemes that urls of webhooks may have, with commas between"""
+    webhook_ports: tuple[str, ...] = ("80", "443", "1024-65535")
+    """the ports that they may have, with commas between: numbers, and ranges such as `8000-8999`"""
+    webhook_networks: tuple[str, ...] = ()
+    """private networks that they may be in, as CIDRs with commas between; without it they must have public addresses"""
     end_timeout_s: float = 10.0
     """seconds that what is in hand may take to be finished, once the process is asked to end; at most 3,600"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -90,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True):
                     field="handlers",
                 )
         self._check_creations()
+        _ = self.rules
         end = self.end_timeout_s
         if isinstance(end, bool) or not isinstance(end, int | float) or not 0 < end <= END_TIMEOUT_S_MAX:
             raise ValidationError(
@@ -111,6 +120,15 @@ class Settings(msgspec.Struct, frozen=True):
         }
         told = {name: value for name, value in given.items() if value is not None}
         return RateLimitConfig(**told) if told else None
+
+    @property
+    def rules(self) -> Rules:
+        """Where webhooks may be sent. Raises `ValidationError`."""
+        try:
+            return Rules(self.webhook_schemes, parse_ports(self.webhook_ports), self.webhook_networks)
+        except ValidationError as error:
+            field = f"webhook_{error.field}"
+            raise ValidationError(str(error).replace(f"{error.field}: ", f"{field}: ", 1), field=field) from None
 
     def _check_creations(self) -> None:
         for field in ("creations_per_minute", "creations_per_hour", "creations_per_day", "creations_burst"):
@@ -166,6 +184,9 @@ _READ: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "creations_per_hour": ("INTERRUPTS_CREATIONS_PER_HOUR", _whole),
     "creations_per_day": ("INTERRUPTS_CREATIONS_PER_DAY", _whole),
     "creations_burst": ("INTERRUPTS_CREATIONS_BURST", _whole),
+    "webhook_schemes": ("INTERRUPTS_WEBHOOK_SCHEMES", _list),
+    "webhook_ports": ("INTERRUPTS_WEBHOOK_PORTS", _list),
+    "webhook_networks": ("INTERRUPTS_WEBHOOK_NETWORKS", _list),
     "end_timeout_s": ("INTERRUPTS_END_TIMEOUT_S", _number),
     "log_level": ("INTERRUPTS_LOG_LEVEL", str),
     "log_format": ("INTERRUPTS_LOG_FORMAT", str),
@@ -209,7 +230,9 @@ def described() -> list[Setting]:
 
 
 def _default(value: object) -> str:
-    return "" if value is None or value == () else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _check_one_of(field: str, value: object, there: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ Handler = Callable[[Event], Awaitable[Any] | Any]
 Start = str | datetime | Position
 """`now`, `beginning`, a time, or a position."""
 _GROUP: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}", re.ASCII)
+WEBHOOKS_GROUP: Final = "webhooks"
 ATTEMPTS_MAX: Final = 100
 CONCURRENCY_MAX: Final = 1_000
 SECONDS_MAX: Final = 24 * 3600.0
@@ -46,6 +47,11 @@ class Subscription(msgspec.Struct, frozen=True):
             raise ValidationError(
                 f"group: {shown(self.group)} can't be a group's name. Use up to 100 letters, digits, dots, dashes and "
                 "underscores.",
+                field="group",
+            )
+        if self.group == WEBHOOKS_GROUP:
+            raise ValidationError(
+                f"group: {WEBHOOKS_GROUP!r} is the name under which the log is read for webhooks. Use another one.",
                 field="group",
             )
         if not self.patterns:

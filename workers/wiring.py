@@ -25,6 +25,7 @@ from workers.projecting import ProjectionsRole
 from workers.reacting import ReactionsRole
 from workers.roles import ROLES, Role, check_roles
 from workers.settings import Settings
+from workers.webhooks.role import WebhooksRole
 
 __all__ = ["ROLES", "loaded", "makers"]
 
@@ -52,6 +53,11 @@ def _reactions(service: InterruptService, settings: Settings) -> Role:
     return ReactionsRole(service, buses, end_timeout_s=settings.end_timeout_s)
 
 
+def _webhooks(service: InterruptService, settings: Settings) -> Role:
+    """Sends webhooks."""
+    return WebhooksRole(service, settings.rules, end_timeout_s=settings.end_timeout_s)
+
+
 def _bus(name: str) -> EventBus:
     bus = loaded(name)
     if not isinstance(bus, EventBus):
@@ -67,6 +73,7 @@ _WIRED: Final[dict[str, Make]] = {
     roles.EXPIRY: _expiry,
     roles.COMMANDS: _commands,
     roles.REACTIONS: _reactions,
+    roles.WEBHOOKS: _webhooks,
 }
 
 
