@@ -104,7 +104,8 @@ def test_help_imports_nothing_of_what_it_describes() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     loaded = {name.removeprefix("workers.cli.") for name in ran.stderr.split()}
-    shells = {"app", "asking", "looking_after", "nested", "overview", "reactions", "replays", "running"}
+    shells = {"app", "asking", "looking_after", "nested", "overview", "reactions", "replays", "running", "webhooks"}
+    shells |= {"webhook_deliveries", "webhook_options"}
     assert loaded <= {"codes", "options", *shells}
 
 

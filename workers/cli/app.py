@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from workers.cli import asking, looking_after, reactions, replays, running
+from workers.cli import asking, looking_after, reactions, replays, running, webhooks
 from workers.cli.codes import CODES_TEXT, Code
 from workers.cli.overview import Overview
 
@@ -34,5 +34,5 @@ def help_(context: typer.Context) -> Code:
     return Code.DONE
 
 
-for module in (asking, running, looking_after, reactions, replays):
+for module in (asking, running, looking_after, reactions, replays, webhooks):
     module.add_to(app)

@@ -20,5 +20,6 @@ class Code(IntEnum):
 
 CODES_TEXT: Final = (
     "Exit codes: 0 done; 1 it could not do its work, or found differences; 2 wrong usage; 3 there is no such "
-    "interrupt; 4 conflict: somebody else was first, and the message says who; 130 interrupted."
+    "interrupt, group, webhook or delivery; 4 conflict: somebody else was first, and the message says who; 130 "
+    "interrupted."
 )

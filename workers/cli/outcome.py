@@ -16,14 +16,21 @@ from workers.cli.text import plain
 Work = Callable[[], Coroutine[Any, Any, Code]]
 
 
-def carry_out(name: str, work: Work, *, as_json: bool = False, goes_on: str | None = "") -> Code:
+def carry_out(
+    name: str,
+    work: Work,
+    *,
+    as_json: bool = False,
+    goes_on: str | None = "",
+    run: Callable[[Coroutine[Any, Any, Code]], Code] = asyncio.run,
+) -> Code:
     """Does the work of a command, and says how it went. Raises only what nobody has foreseen.
 
     With `as_json` a conflict is also a document on stdout, with the interrupt that stands. `goes_on`: what to say
     besides of a command that was interrupted; None where Ctrl-C is its usual end, and nothing needs to be said.
     """
     try:
-        return asyncio.run(work())
+        return run(work())
     except ConflictError as error:
         if as_json:
             stands = None if error.interrupt is None else error.interrupt.to_dict()

@@ -24,7 +24,7 @@ def worker(
     context: typer.Context,
     roles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ROLES]...", help="projections, expiry, commands, reactions; none: all."),
+        typer.Argument(metavar="[ROLES]...", help="projections, expiry, commands, reactions, webhooks; none: all."),
     ] = None,
     handlers: Annotated[
         list[str] | None,
@@ -41,6 +41,7 @@ def worker(
     from interrupts import ValidationError
     from workers.cli.outcome import carry_out
     from workers.cli.work import work
+    from workers.loops import run_for_long
     from workers.roles import check_roles
 
     try:
@@ -49,7 +50,7 @@ def worker(
         context.fail(str(error))
     told = {"url": url, "namespace": namespace, "handlers": tuple(handlers) if handlers else None}
     given = {name: value for name, value in told.items() if value is not None}
-    return carry_out(context.info_name or "worker", lambda: work(given, chosen))
+    return carry_out(context.info_name or "worker", lambda: work(given, chosen), run=run_for_long)
 
 
 def tour() -> Code:

@@ -20,7 +20,17 @@ GAP: Final = "  "
 WRAPPED_MIN: Final = 20
 """A text that is wrapped needs so many characters, or nobody can read it."""
 STYLED: Final = ("status", "state")
-STYLES: Final = {"pending": "yellow", "resolved": "green", "cancelled": "red", "expired": "red", "stopped": "bold red"}
+STYLES: Final = {
+    "pending": "yellow",
+    "resolved": "green",
+    "cancelled": "red",
+    "expired": "red",
+    "stopped": "bold red",
+    "delivered": "green",
+    "retrying": "yellow",
+    "failed": "red",
+    "off": "bold red",
+}
 
 
 def console() -> Console:
