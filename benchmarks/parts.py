@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from benchmarks import append, projections, rates, workers
+from benchmarks import append, projections, rates, webhooks, workers
 from benchmarks.figures import Figure
 
 Part = Callable[[float], AsyncIterator[Figure]]
@@ -19,4 +19,5 @@ PARTS: Final[dict[str, Part]] = {
     "projections": projections.run,
     "rates": rates.run,
     "workers": workers.run,
+    "webhooks": webhooks.run,
 }

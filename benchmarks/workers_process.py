@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -19,11 +20,15 @@ _WORDS_MAX: Final = 4_000
 
 
 class BenchRole:
-    """`with BenchRole(server, "expiry"):` For as long as the block lasts another process has this role."""
+    """`with BenchRole(server, "expiry"):` For as long as the block lasts another process has this role.
 
-    def __init__(self, server: BenchServer, role: str) -> None:
+    What else is given are variables of its environment.
+    """
+
+    def __init__(self, server: BenchServer, role: str, **settings: str) -> None:
         self._server = server
         self._role = role
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile(prefix="interrupts-bench-")  # noqa: SIM115 - _end closes it
 
@@ -32,6 +37,7 @@ class BenchRole:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "workers", "run", self._role, *where],
+                env={**os.environ, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
                 stderr=self._said,
@@ -55,6 +61,16 @@ class BenchRole:
     def words(self) -> str:
         """What it has said so far; read without moving the place where it writes, which is shared with it."""
         return os.pread(self._said.fileno(), _WORDS_MAX, 0).decode(errors="replace")
+
+    def used_s(self) -> float:
+        """The processor time that it has used so far, in seconds; nothing where that can't be read."""
+        assert self._process is not None
+        try:
+            about = Path("/proc", str(self._process.pid), "stat").read_text()
+        except OSError:
+            return 0.0
+        user, system = about.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _end(self) -> None:
         if self._process is not None:

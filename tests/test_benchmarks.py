@@ -57,6 +57,11 @@ FIGURES = {
         "workers.command_create",
         "workers.command_respond",
     ],
+    "webhooks": [
+        "webhooks.rate",
+        "webhooks.latency_ms",
+        "webhooks.isolation",
+    ],
 }
 """Names that others compare over time: they don't change."""
 
