@@ -160,7 +160,11 @@ def test_blocking_threads_wait_for_each_other(url: str, namespace: str) -> None:
         wait_until(lambda: len(hung_up(service._service)) == WAITERS, "they wait")
         answered = [service.respond(one, YES) for one in ids]
         assert [wait.result(60) for wait in waits] == answered == service.wait_all(ids)
-        assert service.wait_any(ids[3:]) == answered[3]
+        first = service.wait_any(ids[3:])
+        assert first in answered[3:]
+        # Several may have been answered in that millisecond.
+        assert answered[3] is not None
+        assert first.resolved_at == answered[3].resolved_at
         asked = pool.submit(service.ask, "confirmation", "r", "u", "s", message="?", idempotency_key="k", timeout=60)
         wait_until(lambda: len(hung_up(service._service)) == 1, "it is asked")
         again = service.create_confirmation("r", "u", "s", "?", idempotency_key="k")

@@ -26,19 +26,21 @@ def test_processes_that_come_go_freeze_and_die_under_load(shared_server: RedisSe
         match dice.choice(["kill", "end", "freeze", "freeze"]):
             case "kill":
                 one.signal(signal.SIGKILL)
+                await asyncio.to_thread(one.popen.wait)
             case "end":
                 await asked_to_end(one)
             case _:
                 one.signal(signal.SIGSTOP)
-                await asyncio.sleep(dice.uniform(0.2, 2))  # short of a claim, or longer
+                await asyncio.sleep(dice.uniform(0.2, 3))  # short of a claim, or longer
                 one.signal(signal.SIGCONT)
                 return
         started.append(await asyncio.to_thread(process, shared_server.url, namespace))
 
     async def main() -> None:
         async with watched(shared_server.url, namespace, 8) as endpoints:
-            await endpoints.add("/sleep/0.02", concurrency=8)
-            await endpoints.add("/flaky", "interrupt.*", concurrency=8)
+            # What has timed out may be sent again while it is being answered: that must not happen here.
+            await endpoints.add("/sleep/0.02", timeout_seconds=1.5, concurrency=8)
+            await endpoints.add("/flaky", "interrupt.*", timeout_seconds=1.5, concurrency=8)
             endpoints.receiver.script("/flaky", *["/ok", "/status/500", "/ok", "/drop"] * 400, "/ok")
             with ending(*(process(shared_server.url, namespace) for _ in range(2))) as started:
                 async with load(endpoints.service):

@@ -141,8 +141,9 @@ async def watched(url: str, namespace: str, partitions: int = 4) -> AsyncIterato
     async with Watching() as receiver, connect(url, namespace=namespace, partitions=partitions) as service:
         endpoints = Endpoints(service, receiver)
         yield endpoints
-        assert receiver.twice == []
-        assert await endpoints.faults() == ""
+        assert not receiver.twice, receiver.twice
+        faults = await endpoints.faults()
+        assert not faults, faults
 
 
 async def happen(service: InterruptService, first: int, count: int) -> None:

@@ -213,6 +213,7 @@ class FanOut:
         if written.news is None:
             # Somebody else has read on, or the log was rolled back: it goes on from what is written down.
             self._places[partition] = Place(await self._groups.enlist(GROUP, partition, "now"))
+            await self._sending.look_at(partition)  # what they wrote may be nobody's to fetch but ours
             return False
         place.written = portion.at
         left_out, broken = set(), set()
